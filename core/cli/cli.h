@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* cli.h: what the commands of the program share. Exit status: 0 good, 1 what was asked for failed, 2 wrong usage. */
+#ifndef LOAM_CLI_H
+#define LOAM_CLI_H
+
+#include "machine.h"
+
+#include <stdio.h>
+
+struct cli_command {
+	const char *name;
+	const char *usage;              /* "CONFIG [-o section.key=value]..." */
+	const char *summary;            /* one line */
+	const char *const *help;        /* NULL-ended pairs: option, what it does */
+	int (*run)(int argc, char **argv);      /* argv[0] is the command's name */
+};
+
+extern const struct cli_command cli_list, cli_info, cli_check, cli_graph, cli_run, cli_exec;
+
+/** Print the command's help to @out. */
+void cli_help(const struct cli_command *command, FILE *out);
+/** One line "loam COMMAND: ..." with a hint at --help on standard error; returns 2. */
+int cli_usage(const struct cli_command *command, const char *fmt, ...) LOAM_PRINTF(2, 3);
+
+/**
+ * Read @path (NULL: the built-in default), apply the @n overrides and wire. NULL with all messages printed. On success
+ * *@config is the caller's to free after the graph.
+ */
+struct loam__graph *cli_wire(const char *path, char *const *overrides, unsigned n, struct loam__config **config);
+/** The configuration that exec uses when none is named. */
+extern const char cli_default_config[];
+
+#endif

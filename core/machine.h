@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.h: the one machine of this process and the parts of the host that run with it.
+ *
+ * boot.c    boot and halt in dependency order     arena.c   memory, page array, zones and their sizes
+ * area.c    local areas of threads                 owner.c   owner ids: from a frame to whoever gave it out
+ * lock.c    locks of plugins and the host          meta.c    memory for records
+ * frames.c  the GFP policy over a pages plugin     large.c   blocks too large for a heap, in a window of their own
+ * report.c  misuse reports and the log             fork.c    fork through every instance
+ * proc.c    slabinfo, buddyinfo, zoneinfo          crash.c   what a faulting address belongs to
+ */
+#ifndef LOAM_CORE_MACHINE_H
+#define LOAM_CORE_MACHINE_H
+
+#include "wire.h"
+
+#include <stdio.h>
+
+/* ---- [machine] ---- */
+
+enum loam__machine_param {
+	LOAM_M_MEMORY,                  /* size; 0: RAM of the host */
+	LOAM_M_ZONES,                   /* string "DMA:16M NORMAL:*" */
+	LOAM_M_CPUS,
+	LOAM_M_BACKING,                 /* enum loam__backing */
+	LOAM_M_RELEASE,                 /* enum loam__release */
+	LOAM_M_SEED,                    /* 0: from the system */
+	LOAM_M_MIN_FREE,                /* size; 0: the kernel's formula */
+	LOAM_M_RESERVE,                 /* enum loam__reserve: whose rule says what GFP_ATOMIC may take */
+	LOAM_M_REPORT,                  /* enum loam__on_report */
+	LOAM_M_METADATA,                /* size: limit of metadata memory; 0: none */
+	LOAM_M_COUNT
+};
+enum loam__backing { LOAM_BACKING_MEMFD, LOAM_BACKING_ANON };
+enum loam__release { LOAM_RELEASE_NEVER, LOAM_RELEASE_LAZY, LOAM_RELEASE_NOW };
+enum loam__reserve { LOAM_RESERVE_6_1, LOAM_RESERVE_OLD };
+enum loam__on_report { LOAM_ON_REPORT_CONTINUE, LOAM_ON_REPORT_STOP };
+LOAM_EXPORT extern const struct loam_param loam__machine_params[LOAM_M_COUNT];
+
+/** What `zones` says, checked. */
+struct loam__zone_spec {
+	unsigned long pages[LOAM_ZONES];        /* 0: no such zone */
+};
+/** Parse and check the zones of a machine of @pages frames. 0, or -EINVAL and why. "" means the default for @backing. */
+LOAM_EXPORT int loam__zones_parse(const char *text, unsigned long pages, enum loam__backing backing,
+				  struct loam__zone_spec *spec, char *why, size_t why_size);
+/** All of [machine] that one key alone does not show (zones against memory, anon against HIGHMEM). Errors into @diag. */
+LOAM_EXPORT void loam__machine_check(const struct loam__config *config, const union loam_value *values,
+				     struct loam_diag *diag);
+
+/* ---- zones ---- */
+
+/** The host's zone: what plugins see, and the policy's numbers (all in frames). */
+struct loam__zone {
+	struct loam_zone pub;
+	unsigned long spanned, present;
+	unsigned long wmark_min, wmark_low, wmark_high;
+	unsigned long lowmem_reserve[LOAM_ZONES];
+	unsigned long free;             /* atomic */
+	uint64_t allocs, frees;         /* blocks; atomic */
+};
+
+/* ---- the machine ---- */
+
+struct loam__machine {
+	struct loam_map map;
+	struct loam__graph *graph;
+	struct loam_host host;
+	struct loam__zone zones[LOAM_ZONES];
+	unsigned orders;                /* of the page allocator */
+	bool up;
+	enum loam__backing backing;
+	enum loam__release release;
+	enum loam__reserve reserve;
+	enum loam__on_report on_report;
+	uint64_t seed;
+	unsigned cpus;
+	unsigned long boot_free;        /* free frames when boot was done: halt compares */
+	int memfd;
+	size_t area_bytes;              /* of a thread's block: the sum of the instances' areas */
+	uint64_t nr_reports;            /* atomic */
+};
+LOAM_EXPORT extern struct loam__machine loam__machine;
+
+/**
+ * Start the machine: arena, zones, instances (providers first), frames handed to the page allocator. 0 or a negative errno
+ * with a message in @diag and everything undone. Takes @graph over in both cases.
+ */
+LOAM_EXPORT int loam__boot(struct loam__graph *graph, struct loam_diag *diag);
+/**
+ * Stop it: consumers first. Leaks (live blocks of each instance; frames missing against boot) and broken invariants go to
+ * @out (may be NULL). Returns how many lines of leaks and defects there were.
+ */
+LOAM_EXPORT unsigned loam__halt(FILE *out);
+
+/* ---- owner.c: owner ids ---- */
+
+/** What an owner id leads to. Entry 0 is nobody: its heap link reports a bad free. */
+struct loam__owner {
+	const struct loam_port *heap;   /* how to free an address of such a frame, as kfree does */
+	struct loam_self *self;         /* top of the chain */
+	struct loam_cache *cache;       /* of one cache, or NULL */
+	uint32_t id;                    /* generation << 16 | index; 0: entry is free */
+	struct loam_port nobody;
+};
+#define LOAM__OWNERS 65536
+LOAM_EXPORT extern struct loam__owner loam__owners[LOAM__OWNERS];
+static inline struct loam__owner *loam__owner_of(const struct page *page)
+{
+	return &loam__owners[page->owner & (LOAM__OWNERS - 1)];
+}
+/** A new id for @self (and @cache); 0 when there is none left. */
+uint32_t loam__owner_add(struct loam_self *self, struct loam_cache *cache);
+void loam__owner_del(uint32_t id);
+
+/* ---- area.c ---- */
+
+/** The caller's block of local areas; the one thread-local pointer of the host. */
+LOAM_EXPORT extern __thread char *loam__area_block __attribute__((tls_model("initial-exec")));
+/** Flush and close the areas of the calling thread (what its exit does by itself). */
+LOAM_EXPORT void loam__area_close(void);
+/** Threads that have an open block now. */
+LOAM_EXPORT unsigned loam__area_threads(void);
+
+/* ---- quiescing and introspection ---- */
+
+/** Sums over an instance. */
+LOAM_EXPORT void loam__stat(struct loam_self *self, struct loam_stat *stat);
+/** Take every lock of every instance, consumers first, as before a fork; and let go. For walk and check. */
+LOAM_EXPORT void loam__quiesce(void);
+LOAM_EXPORT void loam__resume(void);
+
+/* ---- frames.c ---- */
+LOAM_EXPORT struct page *loam__pages_alloc(const struct loam_port *port, gfp_t gfp, unsigned order, uint32_t owner);
+LOAM_EXPORT void loam__pages_free(const struct loam_port *port, struct page *page, unsigned order);
+unsigned loam__pages_alloc_bulk(const struct loam_port *port, gfp_t gfp, unsigned n, struct page **out, uint32_t owner);
+void loam__pages_free_bulk(const struct loam_port *port, unsigned n, struct page **pages);
+/** Frames that are handed out now, and the most that ever were. */
+LOAM_EXPORT unsigned long loam__frames_used(void);
+
+/* ---- proc.c: the kernel's text formats ---- */
+LOAM_EXPORT void loam__slabinfo(FILE *out);     /* of every instance with the capability */
+LOAM_EXPORT void loam__buddyinfo(FILE *out);
+LOAM_EXPORT void loam__zoneinfo(FILE *out);
+
+/* ---- report.c ---- */
+/** LOAM_LOG's level; read once. */
+LOAM_EXPORT enum loam_log_level loam__log_level(void);
+/** A line "loam: ..." on standard error when @level is enabled. No allocation. */
+LOAM_EXPORT void loam__log(enum loam_log_level level, const char *fmt, ...) LOAM_PRINTF(2, 3);
+
+/* ---- large.c: the large window ---- */
+
+/** Bytes of address space of the window and where it is; blocks in it are whole pages. */
+struct loam__large_window {
+	char *base;
+	size_t bytes;
+};
+LOAM_EXPORT extern struct loam__large_window loam__large;
+static inline bool loam__large_has(const void *ptr)
+{
+	return (size_t)((uintptr_t)ptr - (uintptr_t)loam__large.base) < loam__large.bytes;
+}
+/** A block of zeroed pages; @align a power of two. NULL when the system refuses. */
+LOAM_EXPORT void *loam__large_alloc(size_t bytes, size_t align);
+/** Give it back. false: @ptr is not the start of a block (reported by the caller). */
+LOAM_EXPORT bool loam__large_free(void *ptr);
+/** Usable bytes of the block at @ptr, a multiple of the page size; 0: not a block. */
+LOAM_EXPORT size_t loam__large_size(const void *ptr);
+/** Grow or shrink, by moving mappings and never contents. NULL: refused, the block is as it was. */
+LOAM_EXPORT void *loam__large_resize(void *ptr, size_t bytes);
+struct loam__large_stat { uint64_t blocks, bytes, allocs, frees; };
+LOAM_EXPORT void loam__large_stat(struct loam__large_stat *stat);
+
+#endif

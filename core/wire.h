@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wire.h: from a configuration to a checked graph of instances. Nothing is started here.
+ */
+#ifndef LOAM_CORE_WIRE_H
+#define LOAM_CORE_WIRE_H
+
+#include "config.h"
+#include "loader.h"
+
+/** An instance: one section of the configuration. The host's record, opaque to plugins. */
+struct loam_self {
+	const char *name;               /* the section's */
+	const char *file;
+	int line;
+	struct loam__plugin *plugin;
+	unsigned index;                 /* place in graph->instances */
+
+	union loam_value *params;
+	struct loam_self **targets;     /* for each declared port: the instance that fills it, or NULL */
+	enum loam_role_id *target_roles;
+	struct loam_port *ports;        /* for each declared port, filled at boot */
+	const struct loam_port **port_ptrs;
+
+	struct loam_self *filter;       /* the filter that stands on this instance; NULL: reached directly */
+	struct loam_self *lower;        /* what this instance filters; NULL: not a filter */
+
+	/* ---- from here on: written by boot ---- */
+	struct loam_link links[LOAM_ROLE_COUNT];        /* ops NULL where the role is not provided */
+	struct loam_port top;           /* the face of the filter chain's top: what owner ids lead to */
+	struct loam_args args;
+	void *inst;                     /* the plugin's; valid when created */
+	bool created;
+	uint32_t owner;
+	size_t area_offset;
+	struct list_head locks;         /* struct loam_lock.all */
+	void *serial;                   /* the host's lock around a serialised instance's ops */
+	uint64_t meta_bytes;            /* metadata memory held; atomic */
+	uint64_t reports[LOAM_REPORT_KINDS];
+	uint64_t random_state;
+};
+
+/** A checked configuration. */
+struct loam__graph {
+	const struct loam__config *config;
+	struct loam_self **instances;   /* providers before consumers */
+	unsigned nr;
+	union loam_value *machine;      /* the values of loam__machine_params */
+	struct loam_self *kernel[LOAM_ROLE_COUNT];      /* [kernel]: which instance answers; NULL: not configured */
+	struct loam_self *heap;         /* [malloc] heap, or NULL */
+	uint64_t large;                 /* [malloc] large: bytes from which on requests bypass the heap; 0: only over its limit */
+	struct loam_self *frames;       /* the top of the chain that owns the machine's frames, or NULL */
+};
+
+/**
+ * Check @config and load its plugins. Every defect is in @diag; NULL when there was one. The graph refers to @config, which
+ * must outlive it.
+ *
+ * Checked: unknown sections' plugins, missing and unknown keys, parameter values, ports that name no instance or one without
+ * an accepted role, cycles, filters (an instance behind a filter is reached by nobody else, and by one filter only), at most
+ * one chain of pages, reserved sections.
+ */
+LOAM_EXPORT struct loam__graph *loam__wire(const struct loam__config *config, struct loam_diag *diag);
+LOAM_EXPORT void loam__graph_free(struct loam__graph *graph);
+/** The instance of this name, or NULL. */
+LOAM_EXPORT struct loam_self *loam__graph_find(const struct loam__graph *graph, const char *name);
+
+#endif

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAM_PERCPU_H
+#define LOAM_PERCPU_H
+#include <loam/plugin.h>
+#endif
