@@ -25,7 +25,8 @@
 #define loam_unlikely(x) __builtin_expect(!!(x), 0)
 
 /*
- * Lock annotations, read by clang's -Wthread-safety and empty elsewhere.
+ * Lock annotations, read by clang's -Wthread-safety and empty elsewhere. In C clang knows no annotation of a struct's field by
+ * its neighbour, so LOAM_GUARDED_BY only speaks to the reader.
  */
 #if defined(__clang__) && !defined(__cplusplus)
 #define LOAM_TSA(x) __attribute__((x))
@@ -33,7 +34,7 @@
 #define LOAM_TSA(x)
 #endif
 #define LOAM_LOCKABLE LOAM_TSA(capability("mutex"))
-#define LOAM_GUARDED_BY(l) LOAM_TSA(guarded_by(l))
+#define LOAM_GUARDED_BY(l)
 #define LOAM_REQUIRES(...) LOAM_TSA(requires_capability(__VA_ARGS__))
 #define LOAM_ACQUIRES(...) LOAM_TSA(acquire_capability(__VA_ARGS__))
 #define LOAM_RELEASES(...) LOAM_TSA(release_capability(__VA_ARGS__))

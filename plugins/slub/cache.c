@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* cache.c: caches and the role objects. */
+#include "slub.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KNOWN_FLAGS                                                                                                    \
+	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA |                 \
+	 SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
+#define CACHE_LINE 64u
+
+static uint32_t log2_of(size_t n)
+{
+	return 63 - (uint32_t)__builtin_clzl(n);
+}
+
+/* An object's alignment: what was asked for, a cache line for small objects that want one, never under a pointer. */
+static uint32_t cache_align(const struct loam_cache_args *args)
+{
+	uint32_t align = args->align > 8 ? (uint32_t)args->align : 8, line = CACHE_LINE;
+
+	if (args->flags & SLAB_HWCACHE_ALIGN) {
+		/* Several small objects may share a line, each in its half, quarter or eighth. */
+		while (args->object_size <= line / 2 && line > 8)
+			line /= 2;
+		align = align > line ? align : line;
+	}
+	return align;
+}
+
+/*
+ * The smallest order whose slab holds @least objects and wastes at most 1/@part of itself, or -1. The kernel's rule tries
+ * one sixteenth first, then more.
+ */
+static int order_for(uint32_t size, uint32_t least, uint32_t part, uint32_t max)
+{
+	for (uint32_t order = 0; order <= max; order++) {
+		size_t bytes = LOAM_PAGE_SIZE << order;
+
+		if (bytes / size >= least && bytes % size <= bytes / part)
+			return (int)order;
+	}
+	return -1;
+}
+
+static uint32_t order_least(uint32_t size)
+{
+	return size <= LOAM_PAGE_SIZE ? 0 : log2_of(size - 1) + 1 - LOAM_PAGE_SHIFT;
+}
+
+static uint32_t order_choose(uint32_t size, uint32_t least, uint32_t max)
+{
+	for (; least > 1; least--)
+		for (uint32_t part = 16; part >= 4; part /= 2) {
+			int order = order_for(size, least, part, max);
+
+			if (order >= 0)
+				return (uint32_t)order;
+		}
+	return order_least(size);
+}
+
+/*
+ * Orders of slabs. classes = kernel: one order, at most 3, with sixteen objects when they fit. classes = fine: first slabs are
+ * small, so that a program that uses a class little pays little; later ones hold enough that the long ways become rare.
+ */
+static void cache_orders(struct cache *cache)
+{
+	struct slub *slub = cache->slub;
+	uint32_t top = slub->orders - 1, later;
+
+	cache->order_least = order_least(cache->size);
+	cache->order = order_choose(cache->size, slub->fine ? 8 : 16, top < 3 ? top : 3);
+	if (cache->order < cache->order_least)
+		cache->order = cache->order_least;
+	cache->order_max = cache->order;
+	if (!slub->fine)
+		return;
+	later = cache->size <= 1024 ? 4 : log2_of(cache->size) + 4 - LOAM_PAGE_SHIFT;
+	later = later < top ? later : top;
+	cache->order_max = later > cache->order ? later : cache->order;
+}
+
+static int cache_slot(struct cache *cache)
+{
+	struct slub *slub = cache->slub;
+	const struct loam_host *host = slub->host;
+
+	cache->slot = SLUB_NO_SLOT;
+	loam_lock(host, &slub->lock);
+	for (uint32_t i = 0; i < SLUB_SLOTS && !cache->debug; i++)
+		if (!slub->slots[i]) {
+			cache->slot = i;
+			__atomic_store_n(&slub->slots[i], cache, __ATOMIC_RELEASE);
+			break;
+		}
+	list_add(&cache->link, &slub->caches);
+	loam_unlock(host, &slub->lock);
+	return 0;
+}
+
+static int args_check(const struct slub *slub, const struct loam_cache_args *args)
+{
+	if (!args->object_size || args->object_size > slub->block_max || args->align > LOAM_PAGE_SIZE)
+		return -EINVAL;
+	if (args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS)
+		return -EINVAL;
+	return 0;
+}
+
+/** A new cache, in the instance's list. NULL and *@error. Called without locks. */
+struct cache *slub_cache_new(struct slub *slub, const struct loam_cache_args *args, int *error)
+{
+	const struct loam_host *host = slub->host;
+	struct cache *cache;
+
+	*error = args_check(slub, args);
+	if (*error)
+		return NULL;
+	*error = -ENOMEM;
+	cache = host->meta_alloc(slub->self, sizeof(*cache), 64);
+	if (!cache)
+		return NULL;
+	snprintf(cache->name, sizeof(cache->name), "%s", args->name);
+	cache->pub.link = (struct loam_link){ &slub_objects_ops, slub };
+	cache->pub.name = cache->name;
+	cache->pub.object_size = (uint32_t)args->object_size;
+	cache->pub.owner = args->owner;
+	cache->slub = slub;
+	cache->flags = args->flags;
+	cache->ctor = args->ctor;
+	cache->dtor = args->dtor;
+	cache->align = cache_align(args);
+	cache->gfp = (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	/* A constructed object is its holder's, also while it is free: no pattern may be written over it. */
+	cache->layout = (struct slabdebug){ .host = host, .self = slub->self, .name = cache->name };
+	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align,
+			 args->flags & (args->ctor ? ~SLAB_POISON : ~0u), args->ctor != NULL);
+	cache->debug = cache->layout.red_zone || cache->layout.poison;
+	cache->size = cache->layout.size;
+	cache->fp = cache->layout.link;
+	cache->usable = cache->debug || args->ctor ? cache->pub.object_size : cache->size;
+	cache->plain = !slub->hardened;
+	cache->key = host->random(slub->self);
+	cache->min_partial = cache->debug || cache->size > 8192 ? 1 : 5;
+	cache_orders(cache);
+	*error = cache->size > LOAM_PAGE_SIZE << (slub->orders - 1) ? -EINVAL : 0;
+	if (*error) {
+		host->meta_free(slub->self, cache, sizeof(*cache));
+		return NULL;
+	}
+	host->lock_init(slub->self, &cache->lock, 2, "slub cache");
+	list_init(&cache->partial);
+	list_init(&cache->all);
+	cache_slot(cache);
+	return cache;
+}
+
+/** The end of a cache, with whatever is in it. No operation on it is in progress. */
+void slub_cache_free(struct cache *cache)
+{
+	struct slub *slub = cache->slub;
+	const struct loam_host *host = slub->host;
+
+	if (cache->slot != SLUB_NO_SLOT)
+		slub_slot_forget(cache);
+	list_for_each_safe(pos, &cache->all)
+		slub_slab_discard(list_of(pos, struct slab, all));
+	loam_lock(host, &slub->lock);
+	list_del(&cache->link);
+	if (cache->slot != SLUB_NO_SLOT)
+		__atomic_store_n(&slub->slots[cache->slot], NULL, __ATOMIC_RELEASE);
+	loam_unlock(host, &slub->lock);
+	host->lock_destroy(&cache->lock);
+	host->meta_free(slub->self, cache, sizeof(*cache));
+}
+
+/* ---- the role ---- */
+
+static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
+{
+	int error;
+	struct cache *cache = slub_cache_new(inst, args, &error);
+
+	*out = cache ? &cache->pub : NULL;
+	return error;
+}
+
+static int objects_destroy(struct loam_cache *pub)
+{
+	struct cache *cache = (struct cache *)pub;
+
+	if (slub_cache_live(cache))
+		return -EBUSY;
+	slub_cache_free(cache);
+	return 0;
+}
+
+static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
+{
+	struct cache *cache = (struct cache *)pub;
+	struct area *area;
+	struct slot *slot;
+	void *object;
+
+	if (loam_likely(cache->slot != SLUB_NO_SLOT && cache->plain)) {
+		area = loam_area(&cache->slub->local);
+		if (loam_likely(area != NULL)) {
+			slot = &area->slots[cache->slot];
+			object = slot->free;
+			if (loam_likely(object != NULL)) {
+				slot->free = *(void **)((char *)object + cache->fp);
+				count_one(&slot->allocs);
+				return object;
+			}
+		}
+	}
+	return slub_alloc_slow(cache, gfp);
+}
+
+static LOAM_COLD void wrong_cache(struct cache *cache, struct slab *slab, void *object)
+{
+	struct slub *slub = cache->slub;
+
+	slub->host->report(slub->self, LOAM_REPORT_WRONG_CACHE, object, "Wrong slab cache. %s but object is from %s",
+			   cache->name, slab ? slab->cache->name : "no slab");
+}
+
+static void objects_free(struct loam_cache *pub, void *object)
+{
+	struct cache *cache = (struct cache *)pub;
+	struct page *page = loam_ptr_page(cache->slub->map, object);
+	struct slab *slab = page && page->owner == pub->owner ? slub_page_slab(page) : NULL;
+	struct area *area;
+	struct slot *slot;
+
+	/* Caches of one instance may share an owner only with themselves; a foreign frame's words are not ours to read. */
+	if (loam_unlikely(!slab || slab->cache != cache)) {
+		wrong_cache(cache, NULL, object);
+		return;
+	}
+	area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
+	if (loam_likely(area && cache->plain && __atomic_load_n(&slab->owner, __ATOMIC_RELAXED) == area)) {
+		slot = &area->slots[cache->slot];
+		if (loam_likely(slab == slot->slab)) {
+			*(void **)((char *)object + cache->fp) = slot->free;
+			slot->free = object;
+			count_one(&slot->frees);
+			return;
+		}
+	}
+	slub_free_slow(slab, object, area);
+}
+
+static unsigned objects_alloc_bulk(struct loam_cache *pub, gfp_t gfp, unsigned n, void **out)
+{
+	for (unsigned i = 0; i < n; i++) {
+		out[i] = objects_alloc(pub, gfp);
+		if (!out[i]) {
+			while (i)
+				objects_free(pub, out[--i]);
+			return 0;
+		}
+	}
+	return n;
+}
+
+static void objects_free_bulk(struct loam_cache *pub, unsigned n, void **objects)
+{
+	for (unsigned i = 0; i < n; i++)
+		objects_free(pub, objects[i]);
+}
+
+/* What lies empty in the shared list, and in the caller's own slot. */
+static unsigned long objects_shrink(struct loam_cache *pub)
+{
+	struct cache *cache = (struct cache *)pub;
+	const struct loam_host *host = cache->slub->host;
+	struct area *area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
+	unsigned long frames = 0;
+	LOAM_EMPTY_LIST(empty);
+
+	if (area && area->cold[cache->slot].partial.next)
+		slub_slot_shrink(cache, area, &empty);
+	loam_lock(host, &cache->lock);
+	list_for_each_safe(pos, &cache->partial) {
+		struct slab *slab = list_of(pos, struct slab, node);
+
+		if (!slab->inuse) {
+			slub_partial_del(slab);
+			list_add(&slab->node, &empty);
+		}
+	}
+	loam_unlock(host, &cache->lock);
+	list_for_each(pos, &empty)
+		frames += 1ul << list_of(pos, struct slab, node)->order;
+	slub_discard_all(&empty);
+	return frames;
+}
+
+/** Empty slabs of all caches that allow it. */
+unsigned long slub_shrink(void *inst, unsigned long pages)
+{
+	struct slub *slub = inst;
+	unsigned long done = 0;
+
+	for (uint32_t i = 0; i < SLUB_SLOTS && done < pages; i++) {
+		struct cache *cache = __atomic_load_n(&slub->slots[i], __ATOMIC_ACQUIRE);
+
+		if (cache && !(cache->flags & SLAB_NO_REAP))
+			done += objects_shrink(&cache->pub);
+	}
+	return done;
+}
+
+static void objects_limits(void *inst, struct loam_objects_limits *limits)
+{
+	const struct slub *slub = inst;
+
+	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO;
+	limits->max_size = slub->block_max;
+	limits->max_align = LOAM_PAGE_SIZE;
+}
+
+const struct loam_objects_ops slub_objects_ops = {
+	.size = sizeof(slub_objects_ops),
+	.create = objects_create,
+	.destroy = objects_destroy,
+	.alloc = objects_alloc,
+	.free = objects_free,
+	.alloc_bulk = objects_alloc_bulk,
+	.free_bulk = objects_free_bulk,
+	.shrink = objects_shrink,
+	.each = slub_each,
+	.limits = objects_limits,
+};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* local.c: what a thread's area holds, when its thread ends, and after a fork. */
+#include "slub.h"
+
+/** Make the caller's slot usable: the first time, or again after another thread left it closed. */
+void slub_slot_open(struct cache *cache, struct area *area)
+{
+	struct cold *cold = &area->cold[cache->slot];
+
+	if (!cold->partial.next) {
+		list_init(&cold->partial);
+		list_init(&cold->full);
+	}
+	/* No slab is this area's yet, so nobody else writes to the inbox now. */
+	if (__atomic_load_n(&cold->inbox, __ATOMIC_RELAXED) == SLUB_CLOSED)
+		__atomic_store_n(&cold->inbox, NULL, __ATOMIC_RELAXED);
+}
+
+/** Put what other threads freed into this slot's slabs. The caller owns @area, or everything stands still. */
+void slub_slot_settle(struct cache *cache, struct area *area, struct list_head *empty)
+{
+	/* Acquire: pairs with the release of who put the objects in. */
+	void *object = __atomic_exchange_n(&area->cold[cache->slot].inbox, NULL, __ATOMIC_ACQUIRE);
+
+	while (object) {
+		struct slab *slab = slub_slab_of(cache->slub, object);
+		void *next = slub_link_get(cache, object);
+
+		slub_free_owned(area, slab, object, empty);
+		object = next;
+	}
+}
+
+/* The current slab becomes one like the others: its free objects go from the slot to the slab. */
+static void deactivate(struct cache *cache, struct area *area)
+{
+	struct slot *slot = &area->slots[cache->slot];
+	void **head = slub_head(cache, area);
+	struct slab *slab = slot->slab;
+
+	if (!slab)
+		return;
+	slab->free = *head;
+	slab->inuse = slab->carved - slub_count_free(slab, *head);
+	slot->slab = NULL;
+	*head = NULL;
+}
+
+/* Nobody's from now on. Under the cache's lock; @slab is on no list. */
+static void disown(struct slab *slab, struct list_head *empty)
+{
+	__atomic_store_n(&slab->fast, SLUB_NOBODY, __ATOMIC_RELAXED);
+	/* Release: who finds no owner takes the lock, but reads it without. */
+	__atomic_store_n(&slab->owner, NULL, __ATOMIC_RELEASE);
+	if (!slab->inuse)
+		list_add(&slab->node, empty);
+	else if (slab->free || slab->carved < slab->objects)
+		slub_partial_add(slab);
+}
+
+static void disown_list(struct list_head *slabs, struct list_head *empty)
+{
+	list_for_each_safe(pos, slabs)
+	{
+		list_del(pos);
+		disown(list_of(pos, struct slab, node), empty);
+	}
+}
+
+/* All of a slot's slabs to their cache. Holding the lock throughout: a thread that frees into a closed inbox waits for it. */
+static void slot_close(struct cache *cache, struct area *area, struct list_head *empty)
+{
+	const struct loam_host *host = cache->slub->host;
+	struct slot *slot = &area->slots[cache->slot];
+	struct cold *cold = &area->cold[cache->slot];
+	struct slab *slab;
+	void *object;
+
+	if (!cold->partial.next)
+		return;
+	loam_lock(host, &cache->lock);
+	object = __atomic_exchange_n(&cold->inbox, SLUB_CLOSED, __ATOMIC_ACQUIRE);
+	while (object && object != SLUB_CLOSED) {
+		void *next = slub_link_get(cache, object);
+
+		slub_free_owned(area, slub_slab_of(cache->slub, object), object, empty);
+		object = next;
+	}
+	slab = slot->slab;
+	deactivate(cache, area);
+	if (slab)
+		disown(slab, empty);
+	disown_list(&cold->partial, empty);
+	disown_list(&cold->full, empty);
+	cold->nr_partial = 0;
+	loam_unlock(host, &cache->lock);
+}
+
+/** The descriptor's flush: the thread ends, or the instance. */
+void slub_flush(void *inst, void *area)
+{
+	struct slub *slub = inst;
+	LOAM_EMPTY_LIST(empty);
+
+	for (uint32_t i = 0; i < SLUB_SLOTS; i++) {
+		struct cache *cache = __atomic_load_n(&slub->slots[i], __ATOMIC_ACQUIRE);
+
+		if (cache)
+			slot_close(cache, area, &empty);
+	}
+	slub_discard_all(&empty);
+}
+
+/** Empty slabs of the caller's own slot. */
+void slub_slot_shrink(struct cache *cache, struct area *area, struct list_head *empty)
+{
+	struct cold *cold = &area->cold[cache->slot];
+
+	slub_slot_settle(cache, area, empty);
+	list_for_each_safe(pos, &cold->partial)
+		if (!list_of(pos, struct slab, node)->inuse) {
+			list_del(pos);
+			list_add(pos, empty);
+			cold->nr_partial--;
+		}
+}
+
+static void forget_slot(void *arg, void *at)
+{
+	struct cache *cache = arg;
+	struct area *area = at;
+
+	area->slots[cache->slot] = (struct slot){ 0 };
+	area->cold[cache->slot] = (struct cold){ 0 };
+}
+
+/** The cache goes, and all its slabs with it: no area may remember them. No operation on the cache is in progress. */
+void slub_slot_forget(struct cache *cache)
+{
+	struct slub *slub = cache->slub;
+
+	slub->host->areas(slub->self, forget_slot, cache);
+}
+
+/* ---- fork ---- */
+
+/*
+ * In the child only the forking thread lives. The others' areas stand as fork found them, perhaps inside an operation; but
+ * every operation changes a list by one store, and the lists of all slabs are whole because the host held the locks. So
+ * each slab of a vanished thread is counted anew from its free list and becomes nobody's. At most the one object that such a
+ * thread had in its hand is lost.
+ */
+static void inherit(struct cache *cache, struct slab *slab, struct area *area)
+{
+	void *list = area->slots[cache->slot].slab == slab ? *slub_head(cache, area) : slab->free;
+
+	slab->free = list;
+	slab->inuse = slab->carved - slub_count_free(slab, list);
+	list_init(&slab->node);
+	__atomic_store_n(&slab->fast, SLUB_NOBODY, __ATOMIC_RELAXED);
+	__atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
+	if (slab->free || slab->carved < slab->objects)
+		slub_partial_add(slab);
+}
+
+static void inherit_cache(struct cache *cache, struct area *mine)
+{
+	list_for_each(pos, &cache->all)
+	{
+		struct slab *slab = list_of(pos, struct slab, all);
+		struct area *owner = slab->owner;
+
+		if (owner && owner != mine)
+			inherit(cache, slab, owner);
+	}
+}
+
+struct forking {
+	struct slub *slub;
+	struct area *mine;
+};
+
+/* What lay in a vanished thread's inbox goes where it belongs; its slots begin anew, but for the counters. */
+static void inherit_area(void *arg, void *at)
+{
+	struct forking *forking = arg;
+	struct slub *slub = forking->slub;
+	struct area *area = at;
+
+	for (uint32_t i = 0; area != forking->mine && i < SLUB_SLOTS; i++) {
+		struct cache *cache = slub->slots[i];
+		void *object = cache ? area->cold[i].inbox : NULL;
+
+		area->slots[i].free = NULL;
+		area->slots[i].slab = NULL;
+		area->cold[i] = (struct cold){ 0 };
+		while (object && object != SLUB_CLOSED) {
+			struct slab *slab = slub_slab_of(slub, object);
+			void *next = slub_link_get(cache, object);
+
+			if (slab->free == NULL && slab->carved == slab->objects)
+				slub_partial_add(slab);
+			slub_link_set(cache, object, slab->free);
+			slab->free = object;
+			slab->inuse--;
+			object = next;
+		}
+	}
+}
+
+/** The descriptor's fork. */
+void slub_fork(void *inst, enum loam_fork_phase phase)
+{
+	struct slub *slub = inst;
+	struct forking forking = { .slub = slub };
+
+	if (phase != LOAM_FORK_CHILD)
+		return;
+	forking.mine = loam_area(&slub->local);
+	list_for_each(pos, &slub->caches)
+	{
+		struct cache *cache = list_of(pos, struct cache, link);
+
+		if (cache->slot != SLUB_NO_SLOT)
+			inherit_cache(cache, forking.mine);
+	}
+	slub->host->areas(slub->self, inherit_area, &forking);
+}

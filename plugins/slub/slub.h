@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slub.h: what the files of the plugin slub share.
+ *
+ * slub.c    descriptor, create, destroy      heap.c     the role heap: size classes, hot paths, page runs
+ * cache.c   the role objects                 slab.c     slabs: made, carved, emptied; the slow paths
+ * local.c   areas of threads: flush, fork    inspect.c  stat, walk, check, find, slabinfo
+ */
+#ifndef LOAM_SLUB_H
+#define LOAM_SLUB_H
+
+#include <loam/plugin.h>
+
+#include "../common/slabdebug.h"
+
+#define SLUB_SLOTS 512                  /* caches that have a place in the local areas; later ones work without */
+#define SLUB_NO_SLOT UINT32_MAX
+#define SLUB_SMALL_MAX 1024             /* requests up to here find their class by one table look-up */
+#define SLUB_CLASSES 72                 /* at most */
+#define SLUB_KERNEL_CLASSES 13          /* 8 to 8192, with 96 and 192 */
+
+#define LOAM_EMPTY_LIST(name) struct list_head name = { &(name), &(name) }
+
+struct cache;
+struct area;
+
+/** In slab->fast: no thread may take the short way. */
+#define SLUB_NOBODY ((struct area *)1)
+/** In cold->inbox: the slot's owner is leaving. */
+#define SLUB_CLOSED ((void *)1)
+
+/**
+ * A slab: a block of frames cut into objects. Its owner is the area that may use `free` and `inuse` without a lock; a slab
+ * without an owner is its cache's, under the cache's lock.
+ */
+struct slab {
+	void *free;             /* free objects; for an area's current slab they are in the area's slot instead */
+	struct area *fast;      /* atomic: the owner where the short way of free is lawful, else SLUB_NOBODY */
+	uint32_t slot_offset;   /* of the cache's slot in an area */
+	uint32_t inuse;         /* objects not on `free`; not kept for a current slab */
+	struct cache *cache;
+	char *base;
+	uint32_t objects;       /* that fit */
+	uint32_t carved;        /* that have been on a list at least once; the rest of the memory is untouched */
+	struct area *owner;     /* atomic: written under the cache's lock or by the owner itself */
+	uint32_t order;
+	uint32_t pad;
+	struct list_head node;  /* owned: slot's partial or full; else the cache's partial list, or empty when full */
+	struct list_head all;   /* the cache's list of all its slabs */
+	struct page *page;
+} __attribute__((aligned(64)));
+
+/** The hot part of a cache's place in an area. */
+struct slot {
+	void *free;             /* free objects of the current slab */
+	struct slab *slab;      /* the current slab */
+	uint64_t allocs, frees; /* by this area's threads; written by the owner, read by anybody, relaxed */
+};
+
+/** The cold part. */
+struct cold {
+	void *inbox;            /* atomic: objects of this slot's slabs that other threads freed */
+	void *hard;             /* slot.free of a hardened cache, whose links are encoded */
+	struct list_head partial, full;
+	uint32_t nr_partial;
+	uint32_t pad;
+	uint64_t pad2;
+} __attribute__((aligned(64)));
+
+/** A local area. */
+struct area {
+	struct slot slots[SLUB_SLOTS];
+	struct cold cold[SLUB_SLOTS];
+};
+
+struct cache {
+	struct loam_cache pub;  /* first */
+	struct slub *slub;
+	uint32_t size;          /* from object to object */
+	uint32_t fp;            /* offset of the link inside a free object */
+	uint32_t slot;          /* index, or SLUB_NO_SLOT */
+	uint32_t flags;         /* SLAB_* */
+	uint32_t order, order_max;      /* of a first slab, and of later ones */
+	uint32_t order_least;   /* holds one object */
+	uint32_t align;
+	uint32_t usable;        /* bytes that the holder may use */
+	uint32_t min_partial;   /* empty slabs that may stay in the shared list */
+	gfp_t gfp;              /* the zone, for the DMA caches */
+	bool plain;             /* links are not encoded */
+	bool debug;             /* red zones or poison: every operation under the lock */
+	uint64_t key;           /* of encoded links */
+	void (*ctor)(void *), (*dtor)(void *);
+	struct slabdebug layout;
+
+	struct loam_lock lock;
+	struct list_head partial LOAM_GUARDED_BY(lock); /* slabs without an owner that have free objects */
+	struct list_head all LOAM_GUARDED_BY(lock);
+	uint32_t nr_partial LOAM_GUARDED_BY(lock);
+	uint32_t nr_slabs;      /* written under the lock; atomic */
+	uint64_t nr_objects;    /* that all slabs hold; the same */
+	uint64_t nr_pages;      /* likewise */
+	uint64_t allocs, frees; /* atomic: done without an area */
+	uint64_t failures;      /* atomic */
+	struct list_head link;  /* the instance's caches, newest first */
+	char name[64];
+};
+
+/** An instance. The first line is what the hot paths read. */
+struct slub {
+	struct loam_local local;
+	const struct loam_host *host;
+	const struct loam_map *map;
+	struct cache *class[SLUB_CLASSES];
+	uint8_t small[SLUB_SMALL_MAX / 8 + 1];  /* (bytes + 7) / 8 to class */
+	uint32_t nr_classes;
+	bool fine;
+	bool random, hardened;
+	size_t class_max;       /* bytes of the largest class */
+	size_t block_max;       /* bytes of the largest block of frames */
+	const struct loam_port *pages;
+	struct loam_self *self;
+	uint32_t owner;
+	uint32_t orders;
+
+	struct loam_lock lock;  /* list of caches, slots, DMA classes */
+	struct list_head caches LOAM_GUARDED_BY(lock);
+	struct cache *slots[SLUB_SLOTS];        /* written under the lock; atomic */
+	struct cache *dma[2][SLUB_KERNEL_CLASSES];      /* made on first use; atomic */
+
+	struct loam_lock large_lock;
+	struct list_head large LOAM_GUARDED_BY(large_lock);     /* page runs, through own[1] and own[2] */
+	struct slab large_mark; /* own[0] of a page run: no object, nobody's */
+	uint64_t large_allocs, large_frees, large_bytes, large_failures;        /* atomic */
+};
+
+/* ---- small tools ---- */
+
+static inline void list_init(struct list_head *head)
+{
+	head->next = head->prev = head;
+}
+
+static inline bool list_empty(const struct list_head *head)
+{
+	return head->next == head;
+}
+
+static inline void list_add(struct list_head *node, struct list_head *head)
+{
+	node->next = head->next;
+	node->prev = head;
+	head->next->prev = node;
+	head->next = node;
+}
+
+/* Leaves @node empty, so that a second removal is harmless. */
+static inline void list_del(struct list_head *node)
+{
+	node->prev->next = node->next;
+	node->next->prev = node->prev;
+	list_init(node);
+}
+
+#define list_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define list_for_each(pos, head) for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)
+#define list_for_each_safe(pos, head)                                                                                  \
+	for (struct list_head *pos = (head)->next, *pos##_next = pos->next; pos != (head);                             \
+	     pos = pos##_next, pos##_next = pos->next)
+
+/* A counter with one writer. Relaxed: readers want a recent value and order nothing by it. */
+static inline void count_one(uint64_t *counter)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
+/* A counter with many writers, relaxed for the same reason. */
+static inline void count_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t count_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/*
+ * The slab of an object. The word was written when the slab was made, before any object of it was handed out, and whoever
+ * has the object got it in an order that shows the write.
+ */
+static inline struct slab *slub_page_slab(const struct page *page)
+{
+	return (struct slab *)page->own[0];
+}
+
+static inline struct slab *slub_slab_of(const struct slub *slub, const void *object)
+{
+	return slub_page_slab(loam_ptr_page(slub->map, object));
+}
+
+/* ---- links between free objects ---- */
+
+/*
+ * A hardened link is its target, a key of the cache, and its own address with the bytes turned round: who overwrites a
+ * link cannot aim it without knowing both.
+ */
+static inline void *slub_link_get(const struct cache *cache, const void *object)
+{
+	char *at = (char *)object + cache->fp;
+	uintptr_t word = *(uintptr_t *)at;
+
+	return (void *)(cache->plain ? word : word ^ cache->key ^ __builtin_bswap64((uintptr_t)at));
+}
+
+static inline void slub_link_set(const struct cache *cache, void *object, void *next)
+{
+	char *at = (char *)object + cache->fp;
+	uintptr_t word = (uintptr_t)next;
+
+	*(uintptr_t *)at = cache->plain ? word : word ^ cache->key ^ __builtin_bswap64((uintptr_t)at);
+}
+
+/* The list from which this slot serves. */
+static inline void **slub_head(const struct cache *cache, struct area *area)
+{
+	return cache->plain ? &area->slots[cache->slot].free : &area->cold[cache->slot].hard;
+}
+
+/* ---- slab.c ---- */
+void *slub_alloc_slow(struct cache *cache, gfp_t gfp);
+void slub_free_slow(struct slab *slab, void *object, struct area *area);
+void slub_partial_add(struct slab *slab);
+void slub_partial_del(struct slab *slab);
+void slub_free_owned(struct area *area, struct slab *slab, void *object, struct list_head *empty);
+struct slab *slub_slab_new(struct cache *cache, gfp_t gfp);
+void slub_slab_discard(struct slab *slab);
+void slub_discard_all(struct list_head *slabs);
+void slub_carve(struct slab *slab, void **head);
+unsigned slub_count_free(const struct slab *slab, const void *list);
+
+/* ---- cache.c ---- */
+extern const struct loam_objects_ops slub_objects_ops;
+struct cache *slub_cache_new(struct slub *slub, const struct loam_cache_args *args, int *error);
+void slub_cache_free(struct cache *cache);
+unsigned long slub_shrink(void *inst, unsigned long pages);
+
+/* ---- heap.c ---- */
+extern const struct loam_heap_ops slub_heap_ops;
+int slub_heap_create(struct slub *slub);
+void slub_heap_destroy(struct slub *slub);
+
+/* ---- local.c ---- */
+void slub_slot_open(struct cache *cache, struct area *area);
+void slub_slot_settle(struct cache *cache, struct area *area, struct list_head *empty);
+void slub_slot_shrink(struct cache *cache, struct area *area, struct list_head *empty);
+void slub_flush(void *inst, void *area);
+void slub_fork(void *inst, enum loam_fork_phase phase);
+void slub_slot_forget(struct cache *cache);
+
+/* ---- inspect.c ---- */
+int slub_stat(void *inst, struct loam_stat *stat);
+int slub_walk(void *inst, loam_walk_fn fn, void *arg);
+int slub_check(void *inst, loam_check_fn fn, void *arg);
+int slub_find(void *inst, const void *addr, struct page *page, struct loam_span *span);
+int slub_each(void *inst, loam_cache_fn fn, void *arg);
+uint64_t slub_cache_live(struct cache *cache);
+
+#endif

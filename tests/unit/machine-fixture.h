@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* machine-fixture.h: boot a machine from text inside a unit test, and stop it again. */
+#ifndef LOAM_TEST_MACHINE_FIXTURE_H
+#define LOAM_TEST_MACHINE_FIXTURE_H
+
+#include "machine.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static struct loam__config *fixture_config;
+
+/* Boot @text and return the instance called @name (NULL: none is wanted). Fails the test when the machine does not start. */
+static inline struct loam_self *fixture_boot(const char *text, const char *name)
+{
+	struct loam_diag diag;
+	struct loam__graph *graph;
+	struct loam_self *self;
+
+	loam__diag_init(&diag);
+	fixture_config = loam__config_text("test", text, &diag);
+	graph = loam__wire(fixture_config, &diag);
+	if (!graph || loam__boot(graph, &diag)) {
+		loam__diag_print(&diag, stderr);
+		ck_abort_msg("the machine did not start");
+	}
+	self = name ? loam__graph_find(loam__machine.graph, name) : NULL;
+	ck_assert_msg(!name || self, "no instance %s", name);
+	loam__diag_clear(&diag);
+	return self;
+}
+
+/* Halt; returns the number of leaks and defects. */
+static inline unsigned fixture_halt(void)
+{
+	unsigned lines = loam__halt(stderr);
+
+	loam__config_free(fixture_config);
+	fixture_config = NULL;
+	return lines;
+}
+
+static inline struct loam_stat fixture_stat(struct loam_self *self)
+{
+	struct loam_stat stat = { .size = sizeof(stat) };
+
+	loam__stat(self, &stat);
+	return stat;
+}
+
+/* Run one suite in fork mode; what main() returns. */
+static inline int fixture_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif
