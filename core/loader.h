@@ -7,12 +7,15 @@
 
 #include "diag.h"
 #include <loam/plugin.h>
+#include <sys/types.h>
 
 /** A loaded plugin. One for each file, shared by its instances, counted. */
 struct loam__plugin {
 	struct loam__plugin *next;
 	char *path;
 	void *handle;                   /* of dlopen */
+	dev_t dev;                      /* which file it is */
+	ino_t ino;
 	unsigned users;
 	uint16_t abi_major, abi_minor, host_minor;      /* from the note */
 	/*
@@ -40,6 +43,20 @@ LOAM_EXPORT const void *loam__plugin_ops(const struct loam__plugin *plugin, enum
  * shadowed and not shown. Stops when @fn returns non-zero; returns that.
  */
 LOAM_EXPORT int loam__plugin_each(int (*fn)(void *arg, const char *name, const char *path), void *arg);
+
+/** An op of a role by name. */
+struct loam__op_name {
+	const char *name;               /* NULL ends a list */
+	size_t offset;                  /* in the role's table */
+};
+
+/** What the host knows of a role. */
+struct loam__role {
+	const char *name;
+	size_t size;                    /* of the host's own table */
+	const struct loam__op_name *must, *may; /* ops that a plugin must, or may, fill in */
+};
+LOAM_EXPORT const struct loam__role *loam__role(enum loam_role_id role);
 
 /** "pages", "heap", ... */
 LOAM_EXPORT const char *loam__role_name(enum loam_role_id role);

@@ -3,6 +3,7 @@
 #include "machine-fixture.h"
 
 #include <loam/objects.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
