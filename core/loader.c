@@ -15,6 +15,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,11 +419,35 @@ static struct loam__plugin *find_loaded(const struct stat *st)
 	return NULL;
 }
 
+/*
+ * dlopen by descriptor. The loader of the C library takes a name that it has seen for the file that it has loaded, and
+ * descriptors' numbers come back; so each name is made unique by the ways in which a slash can be written. It is at least as
+ * long as the file's real path, which then takes its place in the link map: for debuggers and backtraces.
+ */
+static void *dlopen_fd(int fd, const char *real)
+{
+	static unsigned serial; /* under the loading lock */
+	char name[PATH_MAX + 128];
+	struct link_map *map;
+	size_t n, want = strlen(real);
+	void *handle;
+
+	n = (size_t)sprintf(name, "/proc/self/fd");
+	for (unsigned bits = ++serial; bits; bits >>= 1)
+		n += (size_t)sprintf(name + n, bits & 1 ? "/./" : "//");
+	while (n < want && n < PATH_MAX)
+		name[n++] = '/';
+	sprintf(name + n, "/%d", fd);
+	handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	if (handle && !dlinfo(handle, RTLD_DI_LINKMAP, &map) && !strcmp(map->l_name, name))
+		strcpy(map->l_name, real);
+	return handle;
+}
+
 /* @fd has been judged: load it and check what it exports. */
 static struct loam__plugin *load_fd(struct place *place, int fd, const struct stat *st)
 {
 	struct loam__plugin *plugin = calloc(1, sizeof(*plugin));
-	char self[40];
 
 	if (!plugin || !(plugin->path = realpath(place->path, NULL))) {
 		complain(place, "cannot load: %s", strerror(errno));
@@ -430,9 +456,8 @@ static struct loam__plugin *load_fd(struct place *place, int fd, const struct st
 	}
 	plugin->dev = st->st_dev;
 	plugin->ino = st->st_ino;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	if (note_ok(place, fd, plugin)) {
-		plugin->handle = dlopen(self, RTLD_NOW | RTLD_LOCAL);
+		plugin->handle = dlopen_fd(fd, plugin->path);
 		/* Where /proc is not mounted the path is the next best. */
 		if (!plugin->handle && access("/proc/self/fd", F_OK))
 			plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);

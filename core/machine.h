@@ -44,6 +44,8 @@ struct loam__zone_spec {
 /** Parse and check the zones of a machine of @pages frames. 0, or -EINVAL and why. "" means the default for @backing. */
 LOAM_EXPORT int loam__zones_parse(const char *text, unsigned long pages, enum loam__backing backing,
 				  struct loam__zone_spec *spec, char *why, size_t why_size);
+/** The bytes of memory that [machine] asks for, defaults filled in. */
+uint64_t loam__machine_memory(const union loam_value *values);
 /** All of [machine] that one key alone does not show (zones against memory, anon against HIGHMEM). Errors into @diag. */
 LOAM_EXPORT void loam__machine_check(const struct loam__config *config, const union loam_value *values,
 				     struct loam_diag *diag);
@@ -75,10 +77,12 @@ struct loam__machine {
 	enum loam__on_report on_report;
 	uint64_t seed;
 	unsigned cpus;
-	unsigned long boot_free;        /* free frames when boot was done: halt compares */
+	struct loam_port frames;        /* the chain of the page allocator */
+	unsigned long boot_used;        /* frames in use when boot was done */
 	int memfd;
 	size_t area_bytes;              /* of a thread's block: the sum of the instances' areas */
 	uint64_t nr_reports;            /* atomic */
+	bool forked;                    /* a child of fork whose memory is not its own: nothing goes on */
 };
 LOAM_EXPORT extern struct loam__machine loam__machine;
 
@@ -101,7 +105,8 @@ struct loam__owner {
 	struct loam_self *self;         /* top of the chain */
 	struct loam_cache *cache;       /* of one cache, or NULL */
 	uint32_t id;                    /* generation << 16 | index; 0: entry is free */
-	struct loam_port nobody;
+	struct loam_link link;          /* where the owner has no heap: the host's own stand-in, behind own_port */
+	struct loam_port own_port;
 };
 #define LOAM__OWNERS 65536
 LOAM_EXPORT extern struct loam__owner loam__owners[LOAM__OWNERS];
@@ -138,10 +143,22 @@ void loam__pages_free_bulk(const struct loam_port *port, unsigned n, struct page
 /** Frames that are handed out now, and the most that ever were. */
 LOAM_EXPORT unsigned long loam__frames_used(void);
 
+/* ---- meta.c ---- */
+/** Bytes of metadata memory that plugins and the host hold. */
+LOAM_EXPORT uint64_t loam__meta_bytes(void);
+
 /* ---- proc.c: the kernel's text formats ---- */
 LOAM_EXPORT void loam__slabinfo(FILE *out);     /* of every instance with the capability */
+/** Call @fn for each cache of @self, when its role objects tells of them. Returns what @fn returned non-zero, or 0. */
+LOAM_EXPORT int loam__caches(struct loam_self *self, loam_cache_fn fn, void *arg);
 LOAM_EXPORT void loam__buddyinfo(FILE *out);
 LOAM_EXPORT void loam__zoneinfo(FILE *out);
+
+/* ---- crash.c ---- */
+/** Say what a faulting address belongs to before the program dies of it, unless it has a handler of its own. */
+LOAM_EXPORT void loam__crash_boot(void);
+/** What @addr belongs to, in words. Takes no lock and allocates nothing. */
+LOAM_EXPORT void loam__describe(const void *addr, char *buf, size_t size);
 
 /* ---- report.c ---- */
 /** LOAM_LOG's level; read once. */

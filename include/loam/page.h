@@ -11,6 +11,8 @@
  *   - the words own[], `index` and `priv` belong to the holder of the block: to the page allocator while the block is free,
  *     to an object allocator while it is one of its slabs, and to a driver (as lru, mapping, index, private) when the driver
  *     took the page itself. `index` and `priv` keep the kernel's meaning for drivers.
+ *   - `_mapcount` is 0 in a frame that is held and mapped nowhere; while a block is free, a page allocator may mark its first
+ *     frame there by a negative number, with relaxed atomics, since neighbours of held frames are looked at.
  *   - `flags` carries the zone in its low bits (LOAM_PAGE_ZONE_MASK) from the frame's first use; the rest is the holder's.
  *
  * The layout is ABI: 64 bytes, asserted below and by tests/abi.

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* internal.h: what the parts of a running host offer each other. */
+#ifndef LOAM_CORE_INTERNAL_H
+#define LOAM_CORE_INTERNAL_H
+
+#include "machine.h"
+
+/* ---- lists ---- */
+
+static inline void loam__list_init(struct list_head *head)
+{
+	head->next = head->prev = head;
+}
+
+static inline void loam__list_add(struct list_head *node, struct list_head *before)
+{
+	node->prev = before->prev;
+	node->next = before;
+	before->prev->next = node;
+	before->prev = node;
+}
+
+static inline void loam__list_del(struct list_head *node)
+{
+	node->prev->next = node->next;
+	node->next->prev = node->prev;
+	loam__list_init(node);
+}
+
+#define loam__list_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define loam__list_for_each(pos, head) for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)
+
+/* ---- lock.c ---- */
+
+/** A lock of the host's own; the same three states as a plugin's. */
+struct LOAM_LOCKABLE loam__mutex {
+	uint32_t word;
+};
+void loam__word_wait(uint32_t *word);
+void loam__word_wake(uint32_t *word);
+
+static inline void loam__lock(struct loam__mutex *mutex) LOAM_ACQUIRES(*mutex) LOAM_UNCHECKED
+{
+	uint32_t free_word = 0;
+
+	if (loam_unlikely(!__atomic_compare_exchange_n(&mutex->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
+						       __ATOMIC_RELAXED)))
+		loam__word_wait(&mutex->word);
+}
+
+static inline void loam__unlock(struct loam__mutex *mutex) LOAM_RELEASES(*mutex) LOAM_UNCHECKED
+{
+	if (loam_unlikely(__atomic_exchange_n(&mutex->word, 0, __ATOMIC_RELEASE) == 2))
+		loam__word_wake(&mutex->word);
+}
+
+void loam__host_lock_init(struct loam_self *self, struct loam_lock *lock, unsigned rank, const char *name);
+void loam__host_lock_destroy(struct loam_lock *lock);
+void loam__host_lock_slow(struct loam_lock *lock);
+void loam__host_unlock_slow(struct loam_lock *lock);
+extern struct loam__mutex loam__lock_lists;
+
+/* ---- meta.c ---- */
+void *loam__meta_alloc(struct loam_self *self, size_t bytes, size_t align);
+void loam__meta_free(struct loam_self *self, void *ptr, size_t bytes);
+void loam__meta_halt(void);
+extern struct loam__mutex loam__meta_lock;
+
+/* ---- area.c ---- */
+int loam__area_boot(void);
+/** Flush every area and forget all blocks. No other thread is inside loam. */
+void loam__area_flush_all(void);
+void loam__area_halt(void);
+void *loam__host_area(struct loam_self *self);
+void loam__host_areas(struct loam_self *self, void (*fn)(void *arg, void *area), void *arg);
+extern struct loam__mutex loam__area_lock;
+ptrdiff_t loam__area_tp_offset(void);
+#define LOAM__AREA_HEADER 64
+
+/* ---- owner.c ---- */
+void loam__owner_boot(void);
+struct loam_cache *loam__cache_create(const struct loam_port *port, const struct loam_cache_args *args);
+int loam__cache_destroy(struct loam_cache *cache);
+extern struct loam__mutex loam__owner_lock;
+
+/* ---- large.c ---- */
+int loam__large_boot(uint64_t ram);
+void loam__large_halt(void);
+extern struct loam__mutex loam__large_lock;
+
+/* ---- report.c ---- */
+void loam__report(struct loam_self *self, enum loam_report_kind kind, const void *ptr, const char *fmt, ...)
+	LOAM_PRINTF(4, 5);
+void loam__host_log(struct loam_self *self, enum loam_log_level level, const char *fmt, ...) LOAM_PRINTF(3, 4);
+uint64_t loam__host_random(struct loam_self *self);
+/** The seed: @given, or one from the system when it is 0. */
+uint64_t loam__seed(uint64_t given);
+uint64_t loam__name_hash(const char *name);
+
+/* ---- arena.c ---- */
+int loam__arena_boot(uint64_t bytes, unsigned long low_pages, enum loam__backing backing, char *why, size_t why_size);
+void loam__arena_halt(void);
+void loam__name_mapping(void *at, size_t bytes, const char *name);
+
+/* ---- zones.c ---- */
+void loam__zones_watermarks(struct loam__zone *zones, unsigned long min_free_kbytes);
+
+/* ---- serial.c ---- */
+/** Put one lock around each op of a serialised plugin: changes self->links. 0, or -ENOMEM, or -ENOTSUP for other roles. */
+int loam__serial_wrap(struct loam_self *self);
+void loam__serial_free(struct loam_self *self);
+struct loam_lock *loam__serial_lock(struct loam_self *self);
+
+/* ---- fork.c ---- */
+void loam__fork_boot(void);
+
+#endif
