@@ -66,7 +66,7 @@ static void expect(struct look *look, char *object, char *at, uint32_t n, unsign
 		return;
 	while ((unsigned char)*last == byte)
 		last--;
-	snprintf(text, sizeof(text), "BUG %s: %s overwritten: 0x%p-0x%p @offset=%td. First byte 0x%x instead of 0x%x", debug->name,
+	snprintf(text, sizeof(text), "BUG %s: %s overwritten: %p-%p @offset=%td. First byte 0x%x instead of 0x%x", debug->name,
 		 what, (void *)fault, (void *)last, fault - look->base, (unsigned char)*fault, byte);
 	look->defects++;
 	if (look->fn)

@@ -13,7 +13,7 @@ static void carve_random(struct slab *slab, void **head)
 
 	/* A step without a common divisor with n reaches every object once. */
 	for (step = (uint32_t)(slub->host->random(slub->self) % n) | 1;; step += 2) {
-		uint32_t a = step % n ? step % n : 1, b = n;
+		uint32_t a = step % n, b = n;
 
 		while (a) {
 			uint32_t r = b % a;
