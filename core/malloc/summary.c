@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* summary.c: what the machine did for a program, told at its exit. */
+#include "face.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int summary_fd = -1;
+static bool summary_json;
+
+/** All the numbers, taken while the machine stands still. */
+struct numbers {
+	struct account account;
+	struct loam_stat heap;
+	struct loam__large_stat large;
+	uint64_t allocs, frees;         /* of the face */
+	uint64_t walked, walked_bytes;  /* live blocks that walk saw */
+	uint64_t defects;
+	unsigned threads;
+	double fragmentation;
+};
+
+static int count_live(void *arg, const struct loam_span *span)
+{
+	struct numbers *numbers = arg;
+
+	if (span->kind == LOAM_SPAN_LIVE) {
+		numbers->walked++;
+		numbers->walked_bytes += span->bytes;
+	}
+	return 0;
+}
+
+static void count_defect(void *arg, const char *text)
+{
+	struct numbers *numbers = arg;
+
+	numbers->defects++;
+	loam__log(LOAM_LOG_ERROR, "defect: %s", text);
+}
+
+static void take_numbers(struct numbers *numbers)
+{
+	struct loam_self *heap = loam__face.graph->heap;
+
+	memset(numbers, 0, sizeof(*numbers));
+	numbers->threads = loam__area_threads();
+	loam__quiesce();
+	loam__face_counts_sum(&numbers->allocs, &numbers->frees);
+	if (heap->plugin->desc.walk)
+		heap->plugin->desc.walk(heap->inst, count_live, numbers);
+	for (unsigned i = 0; i < loam__face.graph->nr; i++) {
+		struct loam_self *self = loam__face.graph->instances[i];
+
+		if (self->plugin->desc.check)
+			self->plugin->desc.check(self->inst, count_defect, numbers);
+	}
+	loam__resume();
+	loam__stat(heap, &numbers->heap);
+	loam__large_stat(&numbers->large);
+	loam__account_get(&numbers->account);
+	if (numbers->account.peak)
+		numbers->fragmentation = 1 - (double)numbers->account.requested_at_peak / (double)numbers->account.peak;
+}
+
+static bool consistent(const struct numbers *numbers)
+{
+	return numbers->allocs - numbers->frees == numbers->walked + numbers->large.blocks && !numbers->defects;
+}
+
+static int cache_text(void *arg, const struct loam_cache_info *info)
+{
+	if (info->total_slabs)
+		dprintf(*(int *)arg, "  %-17s %8u %10llu %10llu %8llu\n", info->name, info->obj_size,
+			(unsigned long long)info->active_objs, (unsigned long long)info->total_objs,
+			(unsigned long long)info->total_slabs);
+	return 0;
+}
+
+static void put_text(int fd, const struct numbers *n)
+{
+	const struct loam_self *heap = loam__face.graph->heap;
+
+	dprintf(fd, "loam %s: malloc of process %d served by [%s] %s, seed %llu\n", PACKAGE_VERSION, (int)getpid(), heap->name,
+		heap->plugin->desc.name, (unsigned long long)loam__machine.seed);
+	dprintf(fd, "  allocations       %llu\n  frees             %llu\n", (unsigned long long)n->allocs,
+		(unsigned long long)n->frees);
+	dprintf(fd, "  live              %llu blocks, %llu bytes usable, %llu requested\n",
+		(unsigned long long)(n->walked + n->large.blocks), (unsigned long long)(n->walked_bytes + n->large.bytes),
+		(unsigned long long)n->account.requested);
+	dprintf(fd, "  footprint         %llu bytes, at the peak %llu\n",
+		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak);
+	dprintf(fd, "  requested         %llu bytes at the peak of the footprint, at most %llu\n",
+		(unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
+	dprintf(fd, "  fragmentation     %.1f %%\n", n->fragmentation * 100);
+	dprintf(fd, "  large blocks      %llu live of %llu\n", (unsigned long long)n->large.blocks,
+		(unsigned long long)n->large.allocs);
+	dprintf(fd, "  metadata          %llu bytes\n", (unsigned long long)loam__meta_bytes());
+	if (consistent(n))
+		dprintf(fd, "  consistent        yes: allocations - frees = live blocks, check is clean\n");
+	else
+		dprintf(fd, "  consistent        NO: allocations - frees = %llu, walk sees %llu, check found %llu; %u threads alive\n",
+			(unsigned long long)(n->allocs - n->frees), (unsigned long long)(n->walked + n->large.blocks),
+			(unsigned long long)n->defects, n->threads);
+	dprintf(fd, "  cache               objsize     active      total    slabs\n");
+	loam__caches(loam__face.graph->heap, cache_text, &fd);
+}
+
+struct json_caches {
+	int fd;
+	const char *comma;
+};
+
+static int cache_json(void *arg, const struct loam_cache_info *info)
+{
+	struct json_caches *caches = arg;
+
+	if (!info->total_slabs)
+		return 0;
+	dprintf(caches->fd, "%s\n    {\"name\": \"%s\", \"objsize\": %u, \"active\": %llu, \"total\": %llu, \"slabs\": %llu}",
+		caches->comma, info->name, info->obj_size, (unsigned long long)info->active_objs,
+		(unsigned long long)info->total_objs, (unsigned long long)info->total_slabs);
+	caches->comma = ",";
+	return 0;
+}
+
+static void put_json(int fd, const struct numbers *n)
+{
+	struct json_caches caches = { fd, "" };
+
+	dprintf(fd, "{\n  \"version\": \"%s\", \"seed\": %llu, \"pid\": %d,\n", PACKAGE_VERSION,
+		(unsigned long long)loam__machine.seed, (int)getpid());
+	dprintf(fd, "  \"allocations\": %llu, \"frees\": %llu, \"live_blocks\": %llu, \"live_bytes\": %llu, \"requested\": %llu,\n",
+		(unsigned long long)n->allocs, (unsigned long long)n->frees, (unsigned long long)(n->walked + n->large.blocks),
+		(unsigned long long)(n->walked_bytes + n->large.bytes), (unsigned long long)n->account.requested);
+	dprintf(fd, "  \"footprint\": %llu, \"peak\": %llu, \"requested_at_peak\": %llu, \"peak_requested\": %llu,\n",
+		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak,
+		(unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
+	dprintf(fd, "  \"fragmentation\": %.4f, \"metadata\": %llu, \"large_blocks\": %llu, \"threads\": %u,\n", n->fragmentation,
+		(unsigned long long)loam__meta_bytes(), (unsigned long long)n->large.blocks, n->threads);
+	dprintf(fd, "  \"defects\": %llu, \"consistent\": %s,\n  \"caches\": [", (unsigned long long)n->defects,
+		consistent(n) ? "true" : "false");
+	loam__caches(loam__face.graph->heap, cache_json, &caches);
+	dprintf(fd, "\n  ]\n}\n");
+}
+
+static void at_exit(void)
+{
+	struct numbers numbers;
+
+	if (summary_fd < 0 || !loam__machine.up)
+		return;
+	take_numbers(&numbers);
+	if (summary_json)
+		put_json(summary_fd, &numbers);
+	else
+		put_text(summary_fd, &numbers);
+}
+
+/* In a child of fork the summary is the parent's. */
+static void forget(void)
+{
+	summary_fd = -1;
+}
+
+void loam__summary_start(const char *where, bool json)
+{
+	char *end;
+	long fd = strtol(where, &end, 10);
+
+	summary_json = json;
+	if (!strcmp(where, "-"))
+		fd = STDERR_FILENO;
+	else if (*end || end == where)
+		fd = open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		loam__log(LOAM_LOG_WARN, "cannot write the summary to %s", where);
+		return;
+	}
+	/* Out of the way of programs that close or count the low ones. */
+	summary_fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 200);
+	if (summary_fd < 0)
+		summary_fd = (int)fd;
+	else if (*end || end == where)
+		close((int)fd);
+	pthread_atfork(NULL, NULL, forget);
+	atexit(at_exit);
+}
