@@ -4,6 +4,7 @@
 #define LOAM_CLI_H
 
 #include "machine.h"
+#include "malloc/default.h"
 
 #include <stdio.h>
 
@@ -27,7 +28,22 @@ int cli_usage(const struct cli_command *command, const char *fmt, ...) LOAM_PRIN
  * *@config is the caller's to free after the graph.
  */
 struct loam__graph *cli_wire(const char *path, char *const *overrides, unsigned n, struct loam__config **config);
-/** The configuration that exec uses when none is named. */
-extern const char cli_default_config[];
+
+/** Options that several commands have, taken out of argv by cli_options. */
+struct cli_options {
+	char *overrides[64];            /* -o */
+	unsigned nr_overrides;
+	bool json;
+	const char *format;             /* graph */
+	const char *summary;            /* exec: NULL, "-" or a file */
+	int first;                      /* index of the first argument that is no option */
+};
+
+/**
+ * Read the options of @command that stand in @accept ("o" overrides, "j" json, "f" format, "s" summary) up to the first
+ * argument that is none, or all of them when @mixed. -1 to go on, else the exit status (--help: 0, wrong usage: 2).
+ */
+int cli_options(const struct cli_command *command, int argc, char **argv, const char *accept, bool mixed,
+		struct cli_options *options);
 
 #endif
