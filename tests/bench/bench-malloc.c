@@ -10,7 +10,6 @@
  * Threads are pinned: to CPU 0, and the freeing one to CPU 1. Each line is: mode, size, the best nanoseconds for a malloc and
  * a free together out of five rounds. Compare two libraries by running this in turns; tests/bench/compare does.
  */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
