@@ -18,6 +18,7 @@
  * a malloc of its own, link the same source with a prefix.
  */
 #ifdef LOAM_FACE_PREFIX
+#include "prefix.h"
 #define FACE(name) loam_face_##name
 #else
 #define FACE(name) name
@@ -66,10 +67,6 @@ static inline void face_count(uint64_t *counter)
 void *loam__face_early(size_t bytes, size_t align);
 bool loam__face_is_early(const void *ptr);
 size_t loam__face_early_size(const void *ptr);
-#ifdef LOAM_FACE_PREFIX
-/** Boot from @text; the preloaded library does it in its constructor. false: the messages are on standard error. */
-bool loam_face_boot(const char *text);
-#endif
 
 /* ---- account.c ---- */
 /** Put the accounting heap in front of the face's: requested sizes and the peak of the footprint are known from now on. */

@@ -1,2 +1,43 @@
 #!/usr/bin/env bash
-exit 77
+# SPDX-License-Identifier: MIT
+# Help texts, manual pages and parameter tables agree, in both directions.
+. "${srcdir:-.}/tests/system/lib.sh"
+
+options_agree() {
+	for c in list info check graph run exec; do
+		"$LOAM" $c --help | sed 1d | grep -oE '(^| )--?[a-z]+' | tr -d ' ' | sort -u >help
+		# The page's part on this command: from ".Ss loam NAME" to the next one.
+		sed -n "/^\.Ss loam $c/,/^\.S[sh]/p" "$srcdir/doc/man/loam.1" | sed -n 's/^\.It Fl //p' |
+			sed 's/^-\{0,1\}\([a-z]*\).*/\1/' | sort -u >page
+		sed 's/^-*//' help | grep -v '^help$' | sort -u >words
+		diff words page || fail "loam $c: the help and the page name other options"
+	done
+}
+parameters_agree() {
+	for p in buddy slub; do
+		"$LOAM" info $p | sed -n 's/^parameter \([^ ]*\) .*/\1/p' | sort >table
+		sed -n '/^\.Sh PARAMETERS/,/^\.Sh /s/^\.It Cm //p' "$srcdir/plugins/$p/loam-$p.7" | sort >page
+		diff table page || fail "$p: the plugin and its page name other parameters"
+	done
+}
+machine_agrees() {
+	sed -n '/^\.Ss \[machine\]/,/^\.Ss /s/^\.It Cm //p' "$srcdir/doc/man/loam.conf.5" | sort >page
+	sed -n '/loam__machine_params\[LOAM_M_COUNT\] = {/,/^};/s/.*\.name = "\([a-z_]*\)".*/\1/p' "$srcdir/core/zones.c" | sort >table
+	diff table page || fail "[machine]: the host and its page name other keys"
+}
+pages_are_clean() {
+	command -v mandoc >/dev/null || { echo "   (no mandoc here)"; return 0; }
+	for page in "$srcdir"/doc/man/*.[1-9] "$srcdir"/plugins/*/*.7; do mandoc -Tlint -Wwarning "$page" || fail "$page"; done
+}
+example_compiles() {
+	sed -n '/^\.\\" example begins/,/^\.\\" example ends/p' "$srcdir/doc/man/loam-plugin.3" | grep -v '^\.' | sed 's/\\e/\\/g' >bump.c
+	[ -s bump.c ] || fail "no example in loam-plugin.3"
+	gcc -std=gnu11 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -I"$srcdir/include" bump.c -o bump.so
+	run 0 "$LOAM" info ./bump.so; out_has "role heap"
+}
+try options-agree options_agree
+try parameters-agree parameters_agree
+try machine-agrees machine_agrees
+try pages-are-clean pages_are_clean
+try example-compiles example_compiles
+finish

@@ -3,6 +3,7 @@
  * test-face.c: malloc and its like, by the names with a prefix, so that it runs under every sanitizer.
  */
 #include "malloc/default.h"
+#include "malloc/prefix.h"
 #include "machine-fixture.h"
 
 #include <errno.h>
@@ -12,22 +13,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-bool loam_face_boot(const char *text);
-void *loam_face_malloc(size_t bytes);
-void *loam_face_calloc(size_t n, size_t size);
-void *loam_face_realloc(void *ptr, size_t bytes);
-void *loam_face_reallocarray(void *ptr, size_t n, size_t size);
-void loam_face_free(void *ptr);
-int loam_face_posix_memalign(void **out, size_t align, size_t bytes);
-void *loam_face_aligned_alloc(size_t align, size_t bytes);
-void *loam_face_memalign(size_t align, size_t bytes);
-void *loam_face_valloc(size_t bytes);
-void *loam_face_pvalloc(size_t bytes);
-size_t loam_face_malloc_usable_size(void *ptr);
-int loam_face_malloc_trim(size_t pad);
-struct mallinfo2 loam_face_mallinfo2(void);
-int loam_face_malloc_info(int options, FILE *out);
 
 static void boot(void)
 {

@@ -120,6 +120,15 @@ static int stat_(void *inst, struct loam_stat *stat)
 	return 0;
 }
 
+#ifdef FLUSH
+static void flush(void *inst, void *area)
+{
+	(void)inst, (void)area;
+}
+#else
+#define flush NULL
+#endif
+
 static const struct loam_param params[] = {
 	LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "limit", .def = "4K", .min = 1024, .max = 1 << 20, .help = "a size"),
 #ifdef PARAM_TYPE
@@ -175,7 +184,7 @@ static const struct loam_role_decl roles[] = {
 #endif
 #define FIELDS                                                                                                         \
 	.name = LOAM__STR(NAME), .version = "1", .summary = "a heap of pages", .threads = THREADS, LOAM_PARAMS(params),           \
-	LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create, .destroy = destroy, .stat = STAT
+	LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create, .destroy = destroy, .flush = flush, .stat = STAT
 
 #ifdef NO_DESCRIPTOR
 LOAM__NOTE(LOAM_ABI_MAJOR, LOAM_ABI_MINOR, 0);
