@@ -11,10 +11,13 @@ unset LOAM_CONFIG LOAM_CONFIG_TEXT LOAM_SUMMARY 2>/dev/null || true
 fail() { echo "   $*"; return 1; }
 
 try() {
-	local name=$1
+	local name=$1 status
 	shift
 	mkdir -p "$work/$name"
-	if (set -e; cd "$work/$name"; "$@"); then echo "ok $name"
+	# Not as a condition: there bash would go on after a command that failed.
+	(set -e; cd "$work/$name"; "$@")
+	status=$?
+	if [ $status -eq 0 ]; then echo "ok $name"
 	else echo "not ok $name"; failures=$((failures + 1)); fi
 }
 

@@ -87,7 +87,7 @@ forking_shell() {
 	wait
 	echo $n
 	END
-	same sh s.sh
+	same bash s.sh
 }
 for t in perl_program sort_program xz_program git_program sqlite_program gcc_program python_program python_own_tests redis_program forking_shell; do
 	try "${t//_/-}" $t

@@ -10,7 +10,7 @@ installed() {
 	prefix=$(sed -n 's/^prefix = //p' "$builddir/Makefile" | head -n 1)
 	pc=$(dirname "$(find "$dest" -name loam-plugin.pc)")
 	inc=$dest$prefix/include
-	export PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSROOT_DIR=$dest
+	export PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSROOT_DIR=$dest PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1
 	cat >mine.c <<-'END'
 	#include <loam/plugin.h>
 	END

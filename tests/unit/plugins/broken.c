@@ -125,8 +125,9 @@ static void flush(void *inst, void *area)
 {
 	(void)inst, (void)area;
 }
+#define FLUSH_OP flush
 #else
-#define flush NULL
+#define FLUSH_OP NULL
 #endif
 
 static const struct loam_param params[] = {
@@ -184,7 +185,7 @@ static const struct loam_role_decl roles[] = {
 #endif
 #define FIELDS                                                                                                         \
 	.name = LOAM__STR(NAME), .version = "1", .summary = "a heap of pages", .threads = THREADS, LOAM_PARAMS(params),           \
-	LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create, .destroy = destroy, .flush = flush, .stat = STAT
+	LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create, .destroy = destroy, .flush = FLUSH_OP, .stat = STAT
 
 #ifdef NO_DESCRIPTOR
 LOAM__NOTE(LOAM_ABI_MAJOR, LOAM_ABI_MINOR, 0);
