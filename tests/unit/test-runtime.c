@@ -4,6 +4,8 @@
 #include "machine-fixture.h"
 
 #include <loam/heap.h>
+#include <loam/loam.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -207,6 +209,31 @@ START_TEST(an_address_is_described_in_words)
 }
 END_TEST
 
+START_TEST(a_program_can_have_a_machine_of_its_own)
+{
+	struct loam_config *config = loam_config_text("mine", BUDDY "[o]\nplugin = slub\npages = frames\n[malloc]\nheap = o\n");
+	char *ptr;
+
+	ck_assert_ptr_nonnull(config);
+	ck_assert_int_eq(loam_config_set(config, "o.classes=fine"), 0);
+	ck_assert_int_eq(loam_config_set(config, "nonsense"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(loam_errors(), "expected section.key=value"));
+	ck_assert_int_eq(loam_boot(config), 0);
+	ptr = loam_alloc(100);
+	memset(ptr, 1, 100);
+	loam_free(ptr);
+	loam_free(NULL);
+	ck_assert_uint_eq(loam_halt(NULL), 0);
+	ck_assert_ptr_null(loam_alloc(1));
+	ck_assert_int_eq(errno, ENODEV);
+	ck_assert_ptr_null(loam_config_text("bad", "x\n"));
+	ck_assert_ptr_nonnull(strstr(loam_errors(), "bad:1:"));
+	config = loam_config_text("bad", "[o]\nplugin = nothing\n");
+	ck_assert_int_eq(loam_boot(config), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(loam_errors(), "bad:2: no plugin 'nothing'"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("runtime");
@@ -221,6 +248,7 @@ int main(void)
 	tcase_add_test(t, large_blocks_come_grow_and_go);
 	tcase_add_test(t, the_window_uses_space_again);
 	tcase_add_test(t, a_serialised_plugin_needs_no_locks_of_its_own);
+	tcase_add_test(t, a_program_can_have_a_machine_of_its_own);
 	tcase_add_test(t, an_address_is_described_in_words);
 	suite_add_tcase(s, t);
 	return fixture_run(s);
