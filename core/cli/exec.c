@@ -205,11 +205,25 @@ static int prepare(const char *path, const struct cli_options *options)
 	return status ? status : set_preload();
 }
 
+/* Comes back only when the program cannot be started. */
+static int start(const char *file, char **argv, const char *config, const struct cli_options *options)
+{
+	const char *why = judge(file, 0);
+
+	if (why)
+		return refuse(file, why);
+	if (prepare(config, options))
+		return 1;
+	set_summary(options);
+	execv(file, argv);
+	return refuse(file, strerror(errno));
+}
+
 static int run(int argc, char **argv)
 {
 	struct cli_options options;
 	int program, status = cli_options(&cli_exec, argc, argv, "ojs", false, &options);
-	const char *config = NULL, *why;
+	const char *config = NULL;
 	char *file;
 
 	if (status >= 0)
@@ -238,14 +252,9 @@ static int run(int argc, char **argv)
 	file = find_program(argv[program]);
 	if (!file)
 		return refuse(argv[program], "no such program");
-	why = judge(file, 0);
-	if (why)
-		return refuse(file, why);
-	if (prepare(config, &options))
-		return 1;
-	set_summary(&options);
-	execv(file, argv + program);
-	return refuse(file, strerror(errno));
+	status = start(file, argv + program, config, &options);
+	free(file);
+	return status;
 }
 
 const struct cli_command cli_exec = { "exec", "[CONFIG] [-o section.key=value]... [--summary[=FILE]] [--json] -- PROGRAM [ARGUMENT]...",

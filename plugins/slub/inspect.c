@@ -168,8 +168,6 @@ static long mark_free(const struct slab *slab, uint64_t *bits)
 	return n;
 }
 
-#define MAX_OBJECTS ((LOAM_PAGE_SIZE << 9) / 8)
-
 static int walk_slab(const struct slab *slab, uint64_t *bits, loam_walk_fn fn, void *arg)
 {
 	const struct cache *cache = slab->cache;
@@ -206,7 +204,7 @@ static int walk_large(const struct slub *slub, loam_walk_fn fn, void *arg)
 
 static int each_slab(struct slub *slub, int (*fn)(struct slab *slab, uint64_t *bits, void *arg), void *arg)
 {
-	size_t bytes = MAX_OBJECTS / 8;
+	size_t bytes = SLUB_MAX_OBJECTS / 8;
 	uint64_t *bits = slub->host->meta_alloc(slub->self, bytes, 0);
 	int result = bits ? 0 : -ENOMEM;
 

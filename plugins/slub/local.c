@@ -2,6 +2,8 @@
 /* local.c: what a thread's area holds, when its thread ends, and after a fork. */
 #include "slub.h"
 
+#include <string.h>
+
 /** Make the caller's slot usable: the first time, or again after another thread left it closed. */
 void slub_slot_open(struct cache *cache, struct area *area)
 {
@@ -145,17 +147,47 @@ void slub_slot_forget(struct cache *cache)
 /* ---- fork ---- */
 
 /*
- * In the child only the forking thread lives. The others' areas stand as fork found them, perhaps inside an operation; but
- * every operation changes a list by one store, and the lists of all slabs are whole because the host held the locks. So
- * each slab of a vanished thread is counted anew from its free list and becomes nobody's. At most the one object that such a
- * thread had in its hand is lost.
+ * In the child only the forking thread lives. The others' areas stand as fork found them, perhaps inside an operation, and not
+ * even at one moment: pages are copied one after the other while those threads ran on. What the host's locks guard is
+ * whole, so the lists of all slabs are. Each slab of a vanished thread gets its free list walked: as far as the links make
+ * sense it is kept, the slab is counted anew from it and becomes nobody's. The few objects that such a thread was just
+ * moving are lost to the child.
  */
-static void inherit(struct cache *cache, struct slab *slab, struct area *area)
+
+/* Cut the list where it stops making sense; returns its length, and raises slab->carved to what it holds. */
+static uint32_t mend_list(struct slab *slab, void **list, uint64_t *seen)
+{
+	struct cache *cache = slab->cache;
+	void *last = NULL, *object = *list;
+	uint32_t n = 0;
+
+	memset(seen, 0, (slab->objects + 63) / 64 * 8);
+	while (object) {
+		size_t off = (size_t)((char *)object - slab->base), i = off / cache->size;
+
+		if (i >= slab->objects || off % cache->size || seen[i / 64] >> (i % 64) & 1)
+			break;
+		seen[i / 64] |= 1ull << (i % 64);
+		if (i >= slab->carved)
+			slab->carved = (uint32_t)i + 1;
+		n++;
+		last = object;
+		object = slub_link_get(cache, object);
+	}
+	if (object && last)
+		slub_link_set(cache, last, NULL);
+	else if (object)
+		*list = NULL;
+	return n;
+}
+
+static void inherit(struct cache *cache, struct slab *slab, struct area *area, uint64_t *seen)
 {
 	void *list = area->slots[cache->slot].slab == slab ? *slub_head(cache, area) : slab->free;
+	uint32_t n = mend_list(slab, &list, seen);
 
 	slab->free = list;
-	slab->inuse = slab->carved - slub_count_free(slab, list);
+	slab->inuse = slab->carved - n;
 	list_init(&slab->node);
 	__atomic_store_n(&slab->fast, SLUB_NOBODY, __ATOMIC_RELAXED);
 	__atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
@@ -163,7 +195,7 @@ static void inherit(struct cache *cache, struct slab *slab, struct area *area)
 		slub_partial_add(slab);
 }
 
-static void inherit_cache(struct cache *cache, struct area *mine)
+static void inherit_cache(struct cache *cache, struct area *mine, uint64_t *seen)
 {
 	list_for_each(pos, &cache->all)
 	{
@@ -171,7 +203,7 @@ static void inherit_cache(struct cache *cache, struct area *mine)
 		struct area *owner = slab->owner;
 
 		if (owner && owner != mine)
-			inherit(cache, slab, owner);
+			inherit(cache, slab, owner, seen);
 	}
 }
 
@@ -198,6 +230,8 @@ static void inherit_area(void *arg, void *at)
 			struct slab *slab = slub_slab_of(slub, object);
 			void *next = slub_link_get(cache, object);
 
+			if (!slab || slab->cache != cache || slab->owner || !slab->inuse)
+				break;
 			if (slab->free == NULL && slab->carved == slab->objects)
 				slub_partial_add(slab);
 			slub_link_set(cache, object, slab->free);
@@ -213,8 +247,13 @@ void slub_fork(void *inst, enum loam_fork_phase phase)
 {
 	struct slub *slub = inst;
 	struct forking forking = { .slub = slub };
+	uint64_t *seen;
 
 	if (phase != LOAM_FORK_CHILD)
+		return;
+	/* Without memory for it the vanished threads' slabs stay theirs: lost to the child, and no harm. */
+	seen = slub->host->meta_alloc(slub->self, SLUB_MAX_OBJECTS / 8, 0);
+	if (!seen)
 		return;
 	forking.mine = loam_area(&slub->local);
 	list_for_each(pos, &slub->caches)
@@ -222,7 +261,8 @@ void slub_fork(void *inst, enum loam_fork_phase phase)
 		struct cache *cache = list_of(pos, struct cache, link);
 
 		if (cache->slot != SLUB_NO_SLOT)
-			inherit_cache(cache, forking.mine);
+			inherit_cache(cache, forking.mine, seen);
 	}
+	slub->host->meta_free(slub->self, seen, SLUB_MAX_OBJECTS / 8);
 	slub->host->areas(slub->self, inherit_area, &forking);
 }

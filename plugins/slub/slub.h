@@ -21,6 +21,9 @@
 
 #define LOAM_EMPTY_LIST(name) struct list_head name = { &(name), &(name) }
 
+/** Objects of one slab, at the most: 8 bytes each in the largest order that cache_orders chooses for them. */
+#define SLUB_MAX_OBJECTS ((LOAM_PAGE_SIZE << 9) / 8)
+
 struct cache;
 struct area;
 

@@ -66,7 +66,7 @@ END_TEST
 
 START_TEST(every_order_runs_out_and_comes_back_whole)
 {
-	static struct page *pages[16384];
+	static struct page *pages[16385];
 	unsigned n = 0;
 
 	boot("");
