@@ -107,7 +107,7 @@ struct loam__owner {
 	uint32_t id;                    /* generation << 16 | index; 0: entry is free */
 	struct loam_link link;          /* where the owner has no heap: the host's own stand-in, behind own_port */
 	struct loam_port own_port;
-};
+} __attribute__((aligned(64)));
 #define LOAM__OWNERS 65536
 LOAM_EXPORT extern struct loam__owner loam__owners[LOAM__OWNERS];
 static inline struct loam__owner *loam__owner_of(const struct page *page)

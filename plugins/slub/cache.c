@@ -201,31 +201,18 @@ static int objects_destroy(struct loam_cache *pub)
 static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 {
 	struct cache *cache = (struct cache *)pub;
-	struct area *area;
-	struct slot *slot;
-	void *object;
+	struct area *area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
+	void *object = area ? slub_pop(&area->slots[cache->slot], cache->fp) : NULL;
 
-	if (loam_likely(cache->slot != SLUB_NO_SLOT && cache->plain)) {
-		area = loam_area(&cache->slub->local);
-		if (loam_likely(area != NULL)) {
-			slot = &area->slots[cache->slot];
-			object = slot->free;
-			if (loam_likely(object != NULL)) {
-				slot->free = *(void **)((char *)object + cache->fp);
-				count_one(&slot->allocs);
-				return object;
-			}
-		}
-	}
-	return slub_alloc_slow(cache, gfp);
+	return loam_likely(object != NULL) ? object : slub_alloc_slow(cache, gfp);
 }
 
-static LOAM_COLD void wrong_cache(struct cache *cache, struct slab *slab, void *object)
+static LOAM_COLD void wrong_cache(struct cache *cache, void *object)
 {
 	struct slub *slub = cache->slub;
 
-	slub->host->report(slub->self, LOAM_REPORT_WRONG_CACHE, object, "Wrong slab cache. %s but object is from %s",
-			   cache->name, slab ? slab->cache->name : "no slab");
+	slub->host->report(slub->self, LOAM_REPORT_WRONG_CACHE, object,
+			   "Wrong slab cache. %s but object is from another one", cache->name);
 }
 
 static void objects_free(struct loam_cache *pub, void *object)
@@ -234,23 +221,16 @@ static void objects_free(struct loam_cache *pub, void *object)
 	struct page *page = loam_ptr_page(cache->slub->map, object);
 	struct slab *slab = page && page->owner == pub->owner ? slub_page_slab(page) : NULL;
 	struct area *area;
-	struct slot *slot;
 
 	/* Caches of one instance may share an owner only with themselves; a foreign frame's words are not ours to read. */
 	if (loam_unlikely(!slab || slab->cache != cache)) {
-		wrong_cache(cache, NULL, object);
+		wrong_cache(cache, object);
 		return;
 	}
 	area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
-	if (loam_likely(area && cache->plain && __atomic_load_n(&slab->owner, __ATOMIC_RELAXED) == area)) {
-		slot = &area->slots[cache->slot];
-		if (loam_likely(slab == slot->slab)) {
-			*(void **)((char *)object + cache->fp) = slot->free;
-			slot->free = object;
-			count_one(&slot->frees);
-			return;
-		}
-	}
+	if (loam_likely(area && cache->plain && __atomic_load_n(&slab->owner, __ATOMIC_RELAXED) == area) &&
+	    loam_likely(slub_push(&area->slots[cache->slot], slab, object, cache->fp)))
+		return;
 	slub_free_slow(slab, object, area);
 }
 

@@ -213,17 +213,6 @@ static LOAM_NOINLINE void *heap_alloc_slow(struct slub *slub, size_t bytes, size
 	return slub_alloc_slow(slub->class[class], gfp);
 }
 
-static inline void *pop(struct slot *slot)
-{
-	void *object = slot->free;
-
-	if (loam_likely(object != NULL)) {
-		slot->free = *(void **)object;
-		count_one(&slot->allocs);
-	}
-	return object;
-}
-
 static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct slub *slub = inst;
@@ -235,13 +224,13 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	if (loam_likely(want <= SLUB_SMALL_MAX && align <= 16 && !(gfp & (__GFP_DMA | __GFP_DMA32)))) {
 		area = loam_area(&slub->local);
 		if (loam_likely(area != NULL)) {
-			object = pop(&area->slots[slub->small[(want + 7) >> 3]]);
+			object = slub_pop(&area->slots[slub->small[(want + 7) >> 3]], 0);
 			if (loam_likely(object != NULL))
 				return object;
 		}
 	} else if (want <= slub->class_max && align <= 16 && !(gfp & (__GFP_DMA | __GFP_DMA32))) {
 		area = loam_area(&slub->local);
-		object = area ? pop(&area->slots[class_index(slub, want)]) : NULL;
+		object = area ? slub_pop(&area->slots[class_index(slub, want)], 0) : NULL;
 		if (object)
 			return object;
 	}
@@ -253,27 +242,11 @@ static void heap_free(void *inst, void *ptr, struct page *page)
 	struct slub *slub = inst;
 	struct slab *slab = slub_page_slab(page);
 	struct area *area = loam_area(&slub->local);
-	struct slot *slot;
-	void *next;
 
 	/* Relaxed: only this very thread ever stores its own area there, so equality is never stale. */
-	if (loam_likely(__atomic_load_n(&slab->fast, __ATOMIC_RELAXED) == area)) {
-		slot = (struct slot *)((char *)area + slab->slot_offset);
-		if (loam_likely(slot->slab == slab)) {
-			*(void **)ptr = slot->free;
-			slot->free = ptr;
-			count_one(&slot->frees);
-			return;
-		}
-		next = slab->free;
-		if (loam_likely(next && slab->inuse > 1)) {
-			*(void **)ptr = next;
-			slab->free = ptr;
-			slab->inuse--;
-			count_one(&slot->frees);
-			return;
-		}
-	}
+	if (loam_likely(__atomic_load_n(&slab->fast, __ATOMIC_RELAXED) == area) &&
+	    loam_likely(slub_push((struct slot *)((char *)area + slab->slot_offset), slab, ptr, 0)))
+		return;
 	if (loam_unlikely(slab == &slub->large_mark))
 		large_free(slub, ptr, page);
 	else

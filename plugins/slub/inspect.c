@@ -141,23 +141,13 @@ static void settle_area(void *arg, void *at)
 	}
 }
 
-/* The free objects of a slab, wherever they are listed. */
-static const void *slab_list(const struct slab *slab)
-{
-	struct area *owner = slab->owner;
-
-	if (owner && owner->slots[slab->cache->slot].slab == slab)
-		return *slub_head(slab->cache, owner);
-	return slab->free;
-}
-
 /* Mark the free objects of @slab in @bits; returns their number, or -1 when the list leaves the slab or turns on itself. */
 static long mark_free(const struct slab *slab, uint64_t *bits)
 {
 	const struct cache *cache = slab->cache;
 	long n = 0;
 
-	for (const void *object = slab_list(slab); object; object = slub_link_get(cache, object)) {
+	for (const void *object = slab->free; object; object = slub_link_get(cache, object)) {
 		size_t off = (size_t)((const char *)object - slab->base), i = off / cache->size;
 
 		if (i >= slab->carved || off % cache->size || bits[i / 64] >> (i % 64) & 1)
@@ -275,8 +265,8 @@ static const char *misplaced(const struct slab *slab)
 
 	if (!owner)
 		return has_free == listed(&slab->node, &cache->partial) ? NULL : "not where a slab without owner belongs";
-	if (owner->slots[cache->slot].slab == slab)
-		return slab->free ? "current slab with a list of its own" : NULL;
+	if (*slub_current(cache, owner) == slab)
+		return slab->inuse & SLUB_CURRENT ? NULL : "current and not marked so";
 	return listed(&slab->node, slab->free ? &owner->cold[cache->slot].partial : &owner->cold[cache->slot].full) ?
 		       NULL :
 		       "not on its owner's list";
@@ -286,7 +276,6 @@ static int check_one(struct slab *slab, uint64_t *bits, void *arg)
 {
 	struct checking *checking = arg;
 	const struct cache *cache = slab->cache;
-	struct area *owner = slab->owner;
 	const char *wrong = misplaced(slab);
 	long n;
 
@@ -296,7 +285,7 @@ static int check_one(struct slab *slab, uint64_t *bits, void *arg)
 	n = mark_free(slab, bits);
 	if (n < 0)
 		defect(checking, slab, "Freechain corrupt");
-	else if (!(owner && owner->slots[cache->slot].slab == slab) && slab->inuse + (uint64_t)n != slab->carved)
+	else if ((slab->inuse & ~SLUB_CURRENT) + (uint64_t)n != slab->carved)
 		defect(checking, slab, "Wrong object count");
 	for (unsigned long i = 0; i < 1ul << slab->order; i++)
 		if (slub_page_slab(slab->page + i) != slab) {
@@ -342,7 +331,7 @@ int slub_find(void *inst, const void *addr, struct page *page, struct loam_span 
 	span->label = slab->cache->name;
 	if (i >= slab->carved)
 		span->kind = LOAM_SPAN_FREE;
-	for (const char *at = slab_list(slab); at && n < slab->objects; at = slub_link_get(slab->cache, at), n++) {
+	for (const char *at = slab->free; at && n < slab->objects; at = slub_link_get(slab->cache, at), n++) {
 		if ((size_t)(at - slab->base) >= (size_t)slab->objects * slab->cache->size)
 			break;
 		if (at == slab->base + i * slab->cache->size)

@@ -33,21 +33,6 @@ void slub_slot_settle(struct cache *cache, struct area *area, struct list_head *
 	}
 }
 
-/* The current slab becomes one like the others: its free objects go from the slot to the slab. */
-static void deactivate(struct cache *cache, struct area *area)
-{
-	struct slot *slot = &area->slots[cache->slot];
-	void **head = slub_head(cache, area);
-	struct slab *slab = slot->slab;
-
-	if (!slab)
-		return;
-	slab->free = *head;
-	slab->inuse = slab->carved - slub_count_free(slab, *head);
-	slot->slab = NULL;
-	*head = NULL;
-}
-
 /* Nobody's from now on. Under the cache's lock; @slab is on no list. */
 static void disown(struct slab *slab, struct list_head *empty)
 {
@@ -73,9 +58,8 @@ static void disown_list(struct list_head *slabs, struct list_head *empty)
 static void slot_close(struct cache *cache, struct area *area, struct list_head *empty)
 {
 	const struct loam_host *host = cache->slub->host;
-	struct slot *slot = &area->slots[cache->slot];
+	struct slab **current = slub_current(cache, area), *slab;
 	struct cold *cold = &area->cold[cache->slot];
-	struct slab *slab;
 	void *object;
 
 	if (!cold->partial.next)
@@ -88,10 +72,12 @@ static void slot_close(struct cache *cache, struct area *area, struct list_head 
 		slub_free_owned(area, slub_slab_of(cache->slub, object), object, empty);
 		object = next;
 	}
-	slab = slot->slab;
-	deactivate(cache, area);
-	if (slab)
+	slab = *current;
+	*current = NULL;
+	if (slab) {
+		slab->inuse -= SLUB_CURRENT;
 		disown(slab, empty);
+	}
 	disown_list(&cold->partial, empty);
 	disown_list(&cold->full, empty);
 	cold->nr_partial = 0;
@@ -181,12 +167,10 @@ static uint32_t mend_list(struct slab *slab, void **list, uint64_t *seen)
 	return n;
 }
 
-static void inherit(struct cache *cache, struct slab *slab, struct area *area, uint64_t *seen)
+static void inherit(struct slab *slab, uint64_t *seen)
 {
-	void *list = area->slots[cache->slot].slab == slab ? *slub_head(cache, area) : slab->free;
-	uint32_t n = mend_list(slab, &list, seen);
+	uint32_t n = mend_list(slab, &slab->free, seen);
 
-	slab->free = list;
 	slab->inuse = slab->carved - n;
 	list_init(&slab->node);
 	__atomic_store_n(&slab->fast, SLUB_NOBODY, __ATOMIC_RELAXED);
@@ -203,7 +187,7 @@ static void inherit_cache(struct cache *cache, struct area *mine, uint64_t *seen
 		struct area *owner = slab->owner;
 
 		if (owner && owner != mine)
-			inherit(cache, slab, owner, seen);
+			inherit(slab, seen);
 	}
 }
 
@@ -223,7 +207,6 @@ static void inherit_area(void *arg, void *at)
 		struct cache *cache = slub->slots[i];
 		void *object = cache ? area->cold[i].inbox : NULL;
 
-		area->slots[i].free = NULL;
 		area->slots[i].slab = NULL;
 		area->cold[i] = (struct cold){ 0 };
 		while (object && object != SLUB_CLOSED) {

@@ -5,7 +5,7 @@
 /* ---- making ---- */
 
 /* In a random order when the instance asks for it: who knows one object's address does not know its neighbour's. */
-static void carve_random(struct slab *slab, void **head)
+static void carve_random(struct slab *slab)
 {
 	struct cache *cache = slab->cache;
 	struct slub *slub = cache->slub;
@@ -27,38 +27,34 @@ static void carve_random(struct slab *slab, void **head)
 	for (uint32_t i = 0; i < n; i++) {
 		void *object = slab->base + (size_t)((first + (uint64_t)i * step) % n) * cache->size;
 
-		slub_link_set(cache, object, *head);
-		*head = object;
+		slub_link_set(cache, object, slab->free);
+		slab->free = object;
 	}
 	slab->carved = n;
 }
 
 /*
- * Link the next untouched objects of @slab, about a page of them, in front of *@head (which is empty, or a slab's whole
- * list). Memory that nobody asked for stays untouched, and so costs the host nothing.
+ * Link the next untouched objects of @slab, about a page of them, in front of its list. Memory that nobody asked for stays
+ * untouched, and so costs the host nothing.
  */
-void slub_carve(struct slab *slab, void **head)
+void slub_carve(struct slab *slab)
 {
 	struct cache *cache = slab->cache;
 	uint32_t n = (uint32_t)(LOAM_PAGE_SIZE / cache->size), left = slab->objects - slab->carved;
 	char *object;
 
 	if (cache->slub->random && !slab->carved) {
-		carve_random(slab, head);
+		carve_random(slab);
 		return;
 	}
 	n = n ? n : 1;
 	n = n < left ? n : left;
 	object = slab->base + (size_t)(slab->carved + n) * cache->size;
-	/*
-	 * Counted before they are on a list: a child of fork that finds this thread gone between the two loses some
-	 * objects and never counts one twice.
-	 */
 	slab->carved += n;
 	while (n--) {
 		object -= cache->size;
-		slub_link_set(cache, object, *head);
-		*head = object;
+		slub_link_set(cache, object, slab->free);
+		slab->free = object;
 	}
 }
 
@@ -70,7 +66,7 @@ static void construct(struct slab *slab)
 	if (cache->debug)
 		slabdebug_slab(&cache->layout, slab->base, LOAM_PAGE_SIZE << slab->order, slab->objects);
 	while (slab->carved < slab->objects)
-		slub_carve(slab, &slab->free);
+		slub_carve(slab);
 	for (uint32_t i = 0; cache->ctor && i < slab->objects; i++)
 		cache->ctor(slab->base + (size_t)i * cache->size + cache->layout.left);
 }
@@ -154,20 +150,6 @@ void slub_discard_all(struct list_head *slabs)
 	}
 }
 
-/** Length of a list of free objects of @slab; stops at a link that leaves the slab. */
-unsigned slub_count_free(const struct slab *slab, const void *list)
-{
-	const struct cache *cache = slab->cache;
-	size_t bytes = (size_t)slab->objects * cache->size;
-	unsigned n = 0;
-
-	while (list && n < slab->objects && (size_t)((char *)list - slab->base) < bytes) {
-		n++;
-		list = slub_link_get(cache, list);
-	}
-	return n;
-}
-
 /* ---- without an area: under the cache's lock ---- */
 
 /*
@@ -195,7 +177,7 @@ static void *pop_shared(struct cache *cache, struct slab *slab) LOAM_REQUIRES(ca
 	void *object;
 
 	if (!slab->free)
-		slub_carve(slab, &slab->free);
+		slub_carve(slab);
 	object = slab->free;
 	slab->free = slub_link_get(cache, object);
 	slab->inuse++;
@@ -296,11 +278,8 @@ static bool free_shared(struct slab *slab, void *object, struct area *area)
 /** Make @slab the current one of its slot. The caller has taken it off its list and owns it. */
 static void activate(struct area *area, struct slab *slab)
 {
-	struct cache *cache = slab->cache;
-
-	area->slots[cache->slot].slab = slab;
-	*slub_head(cache, area) = slab->free;
-	slab->free = NULL;
+	slab->inuse += SLUB_CURRENT;
+	*slub_current(slab->cache, area) = slab;
 }
 
 static void own(struct slab *slab, struct area *area)
@@ -337,24 +316,23 @@ static struct slab *adopt(struct cache *cache, struct area *area)
  */
 static bool refill(struct cache *cache, struct area *area, gfp_t gfp)
 {
-	struct slot *slot = &area->slots[cache->slot];
+	struct slab **current = slub_current(cache, area), *slab = *current;
 	struct cold *cold = &area->cold[cache->slot];
-	struct slab *slab = slot->slab;
 	LOAM_EMPTY_LIST(empty);
 
 	if (__atomic_load_n(&cold->inbox, __ATOMIC_RELAXED)) {
 		slub_slot_settle(cache, area, &empty);
 		slub_discard_all(&empty);
-		if (*slub_head(cache, area))
+		if (slab && slab->free)
 			return true;
 	}
 	if (slab && slab->carved < slab->objects) {
-		slub_carve(slab, slub_head(cache, area));
+		slub_carve(slab);
 		return true;
 	}
 	if (slab) {
-		slab->inuse = slab->carved;
-		slot->slab = NULL;
+		slab->inuse -= SLUB_CURRENT;
+		*current = NULL;
 		list_add(&slab->node, &cold->full);
 	}
 	if (!list_empty(&cold->partial)) {
@@ -379,21 +357,24 @@ LOAM_NOINLINE void *slub_alloc_slow(struct cache *cache, gfp_t gfp)
 {
 	struct slub *slub = cache->slub;
 	struct area *area = NULL;
-	void **head, *object;
+	struct slab **current, *slab;
+	void *object;
 
 	if (!cache->debug && cache->slot != SLUB_NO_SLOT)
 		area = slub->host->area(slub->self);
 	if (!area)
 		return alloc_shared(cache, gfp);
 	slub_slot_open(cache, area);
-	head = slub_head(cache, area);
-	while (!*head)
+	current = slub_current(cache, area);
+	while (!*current || !(*current)->free)
 		if (!refill(cache, area, gfp)) {
 			count_add(&cache->failures, 1);
 			return NULL;
 		}
-	object = *head;
-	*head = slub_link_get(cache, object);
+	slab = *current;
+	object = slab->free;
+	slab->free = slub_link_get(cache, object);
+	slab->inuse++;
 	count_one(&area->slots[cache->slot].allocs);
 	return object;
 }
@@ -407,14 +388,7 @@ void slub_free_owned(struct area *area, struct slab *slab, void *object, struct 
 	struct cache *cache = slab->cache;
 	struct cold *cold = &area->cold[cache->slot];
 
-	if (slab == area->slots[cache->slot].slab) {
-		void **head = slub_head(cache, area);
-
-		slub_link_set(cache, object, *head);
-		*head = object;
-		return;
-	}
-	if (!slab->free) {
+	if (!slab->free && slab != *slub_current(cache, area)) {
 		list_del(&slab->node);
 		list_add(&slab->node, &cold->partial);
 		cold->nr_partial++;
@@ -445,12 +419,11 @@ static bool free_remote(struct slab *slab, struct area *owner, void *object)
 }
 
 /* A hardened cache at least sees an object freed twice in a row. */
-static bool twice(struct cache *cache, struct area *area, struct slab *slab, void *object)
+static bool twice(struct cache *cache, struct slab *slab, void *object)
 {
 	struct slub *slub = cache->slub;
-	void *head = slab == area->slots[cache->slot].slab ? *slub_head(cache, area) : slab->free;
 
-	if (cache->plain || head != object)
+	if (cache->plain || slab->free != object)
 		return false;
 	slub->host->report(slub->self, LOAM_REPORT_DOUBLE_FREE, object, "BUG %s: Object already free", cache->name);
 	return true;
@@ -466,7 +439,7 @@ LOAM_NOINLINE void slub_free_slow(struct slab *slab, void *object, struct area *
 	for (;;) {
 		owner = __atomic_load_n(&slab->owner, __ATOMIC_ACQUIRE);
 		if (owner && owner == area) {
-			if (twice(cache, area, slab, object))
+			if (twice(cache, slab, object))
 				return;
 			slub_free_owned(area, slab, object, &empty);
 			count_free(cache, area);

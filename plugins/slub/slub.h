@@ -29,6 +29,11 @@ struct area;
 
 /** In slab->fast: no thread may take the short way. */
 #define SLUB_NOBODY ((struct area *)1)
+/**
+ * Added to slab->inuse of a current slab: it never looks empty, so that free has one test for both kinds of slabs, which the
+ * processor predicts.
+ */
+#define SLUB_CURRENT 0x80000000u
 /** In cold->inbox: the slot's owner is leaving. */
 #define SLUB_CLOSED ((void *)1)
 
@@ -37,10 +42,10 @@ struct area;
  * without an owner is its cache's, under the cache's lock.
  */
 struct slab {
-	void *free;             /* free objects; for an area's current slab they are in the area's slot instead */
+	void *free;             /* free objects */
 	struct area *fast;      /* atomic: the owner where the short way of free is lawful, else SLUB_NOBODY */
 	uint32_t slot_offset;   /* of the cache's slot in an area */
-	uint32_t inuse;         /* objects not on `free`; not kept for a current slab */
+	uint32_t inuse;         /* objects handed out; SLUB_CURRENT is added while it is a slot's current slab */
 	struct cache *cache;
 	char *base;
 	uint32_t objects;       /* that fit */
@@ -55,15 +60,15 @@ struct slab {
 
 /** The hot part of a cache's place in an area. */
 struct slot {
-	void *free;             /* free objects of the current slab */
-	struct slab *slab;      /* the current slab */
+	struct slab *slab;      /* the current slab; NULL where the cache's links are encoded (then it is in the cold part) */
 	uint64_t allocs, frees; /* by this area's threads; written by the owner, read by anybody, relaxed */
+	uint64_t pad;
 };
 
 /** The cold part. */
 struct cold {
 	void *inbox;            /* atomic: objects of this slot's slabs that other threads freed */
-	void *hard;             /* slot.free of a hardened cache, whose links are encoded */
+	struct slab *hard;      /* slot.slab of a hardened cache, which has no short way */
 	struct list_head partial, full;
 	uint32_t nr_partial;
 	uint32_t pad;
@@ -223,10 +228,44 @@ static inline void slub_link_set(const struct cache *cache, void *object, void *
 	*(uintptr_t *)at = cache->plain ? word : word ^ cache->key ^ __builtin_bswap64((uintptr_t)at);
 }
 
-/* The list from which this slot serves. */
-static inline void **slub_head(const struct cache *cache, struct area *area)
+/* The slab from which this slot serves. */
+static inline struct slab **slub_current(const struct cache *cache, struct area *area)
 {
-	return cache->plain ? &area->slots[cache->slot].free : &area->cold[cache->slot].hard;
+	return cache->plain ? &area->slots[cache->slot].slab : &area->cold[cache->slot].hard;
+}
+
+/* The short way of alloc: an object of the current slab whose links are at @fp and not encoded, or NULL. */
+static inline void *slub_pop(struct slot *slot, uint32_t fp)
+{
+	struct slab *slab = slot->slab;
+	void *object;
+
+	if (loam_unlikely(!slab))
+		return NULL;
+	object = slab->free;
+	if (loam_unlikely(!object))
+		return NULL;
+	slab->free = *(void **)((char *)object + fp);
+	slab->inuse++;
+	count_one(&slot->allocs);
+	return object;
+}
+
+/*
+ * The short way of free, into a slab of the caller's own: false when the slab was full or becomes empty, which changes its
+ * place in the lists.
+ */
+static inline bool slub_push(struct slot *slot, struct slab *slab, void *object, uint32_t fp)
+{
+	void *next = slab->free;
+
+	if (loam_unlikely(!next || slab->inuse == 1))
+		return false;
+	*(void **)((char *)object + fp) = next;
+	slab->free = object;
+	slab->inuse--;
+	count_one(&slot->frees);
+	return true;
 }
 
 /* ---- slab.c ---- */
@@ -238,8 +277,7 @@ void slub_free_owned(struct area *area, struct slab *slab, void *object, struct 
 struct slab *slub_slab_new(struct cache *cache, gfp_t gfp);
 void slub_slab_discard(struct slab *slab);
 void slub_discard_all(struct list_head *slabs);
-void slub_carve(struct slab *slab, void **head);
-unsigned slub_count_free(const struct slab *slab, const void *list);
+void slub_carve(struct slab *slab);
 
 /* ---- cache.c ---- */
 extern const struct loam_objects_ops slub_objects_ops;
