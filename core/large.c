@@ -15,7 +15,8 @@
 
 #define GRAIN ((size_t)64 << 10)
 #define HUGE ((size_t)2 << 20)
-#define TIB ((uint64_t)1 << 40)
+#define LEAST ((uint64_t)4 << 30)       /* bytes of the window */
+#define MOST ((uint64_t)16 << 40)
 
 struct span {
 	struct span *prev, *next;
@@ -45,17 +46,20 @@ static struct span **entry(const char *base)
 	return &table[(size_t)(base - loam__large.base) / GRAIN];
 }
 
-/** Reserve the window: sixteen times the machine's memory, from 1 to 16 TiB. Nothing is touched but by the first block. */
+/**
+ * Reserve the window: four times the machine's memory, at least 4 GiB: room for what the system would grant, with gaps. Not
+ * more than is useful, because tools that shadow addresses (memcheck) pay for every 64 KiB of it.
+ */
 int loam__large_boot(uint64_t ram)
 {
-	uint64_t bytes = ram * 16;
+	uint64_t bytes = ram * 4;
 	char *at;
 
-	bytes = bytes < TIB ? TIB : bytes > 16 * TIB ? 16 * TIB : bytes;
+	bytes = bytes < LEAST ? LEAST : bytes > MOST ? MOST : bytes;
 	bytes &= ~(uint64_t)(HUGE - 1);
 	at = mmap(NULL, bytes + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	/* A system with little address space to give may still have some. */
-	while (at == MAP_FAILED && bytes > (uint64_t)1 << 32) {
+	while (at == MAP_FAILED && bytes > LEAST) {
 		bytes /= 2;
 		at = mmap(NULL, bytes + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	}
@@ -273,6 +277,7 @@ static bool resize_here(struct span *span, size_t bytes)
 	return true;
 }
 
+/* Only ever to a larger block: a smaller one stays where it is. */
 static struct span *resize_moving(struct span *span, size_t bytes)
 {
 	size_t old = span->bytes;
@@ -281,7 +286,10 @@ static struct span *resize_moving(struct span *span, size_t bytes)
 
 	if (!to)
 		return NULL;
-	if (mremap(from, old, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to->base) == MAP_FAILED) {
+	/* What is new is mapped first: when the pages have moved nothing can fail any more. */
+	if (!back(to->base + old, bytes - old) ||
+	    mremap(from, old, old, MREMAP_MAYMOVE | MREMAP_FIXED, to->base) == MAP_FAILED) {
+		unback(to->base, bytes);
 		untake(to);
 		return NULL;
 	}
