@@ -168,9 +168,11 @@ static int set_preload(void)
 /* A summary's file by its full path: the program may change its folder before it exits. */
 static void set_summary(const struct cli_options *options)
 {
-	char *cwd, *path = NULL;
+	char *cwd, *path = NULL, pid[24];
 
 	unsetenv("LOAM_SUMMARY_JSON");
+	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+	setenv("LOAM_SUMMARY_PID", pid, 1);
 	if (!options->summary) {
 		unsetenv("LOAM_SUMMARY");
 		return;

@@ -156,20 +156,25 @@ bool loam_face_boot(const char *text)
 }
 #else
 
-/* The summary is for the process that loam exec started, not for its children. */
+/*
+ * The summary is for the process that loam exec started, or the first one that sees the variable: whatever program that
+ * process becomes (wrappers exec, tools exec), and not for its children. So its number is in the environment.
+ */
 static void start_summary(void)
 {
-	const char *where = getenv("LOAM_SUMMARY");
-	const char *json = getenv("LOAM_SUMMARY_JSON");
+	const char *where = getenv("LOAM_SUMMARY"), *whose = getenv("LOAM_SUMMARY_PID");
+	char pid[24];
 
-	if (!where)
+	if (!where || (whose && atol(whose) != getpid()))
 		return;
+	if (!whose) {
+		snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+		setenv("LOAM_SUMMARY_PID", pid, 1);
+	}
 	if (!loam__account_start())
 		loam__log(LOAM_LOG_WARN, "no memory for the summary's records");
 	else
-		loam__summary_start(where, json != NULL);
-	unsetenv("LOAM_SUMMARY");
-	unsetenv("LOAM_SUMMARY_JSON");
+		loam__summary_start(where, getenv("LOAM_SUMMARY_JSON") != NULL);
 }
 
 /*
