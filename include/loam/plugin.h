@@ -170,9 +170,9 @@ static inline void *loam_area(const struct loam_local *local)
 /* ---- locks ------------------------------------------------------------------------------------------------------------ */
 
 /**
- * A lock of a plugin: short sections only, taken inside one op. The host knows every lock: it takes them all before a fork
- * and gives the child fresh ones, and in debugging machines it checks the order (`rank`: only rising ranks inside one
- * instance; consumers before what they consume).
+ * A lock of a plugin: short sections only, taken inside one op. The host knows every lock: it takes them all before a fork, by
+ * rising `rank` inside an instance and consumers before what they consume, and gives the child fresh ones. So an op that
+ * holds one lock takes another only if that has a higher rank.
  */
 struct LOAM_LOCKABLE loam_lock {
 	uint32_t word;                  /* 0 free, 1 held, 2 held and waited for */
