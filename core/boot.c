@@ -6,6 +6,7 @@
 #include "param.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,19 @@ struct loam__machine loam__machine;
 static const char *const zone_names[LOAM_ZONES] = { "DMA", "DMA32", "Normal", "HighMem", "Movable" };
 
 /* ---- the machine around the instances ---- */
+
+/* What a plugin says of its failure to start. One instance is created at a time. */
+static char explanation[200];
+
+static void host_explain(struct loam_self *self, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)self;
+	va_start(args, fmt);
+	vsnprintf(explanation, sizeof(explanation), fmt, args);
+	va_end(args);
+}
 
 static void set_up_host(void)
 {
@@ -41,6 +55,9 @@ static void set_up_host(void)
 		.report = loam__report,
 		.log = loam__host_log,
 		.random = loam__host_random,
+		.explain = host_explain,
+		.stat = loam__host_stat,
+		.walk = loam__host_walk,
 	};
 }
 
@@ -117,7 +134,14 @@ static int prepare(struct loam_self *self)
 	self->meta_bytes = 0;
 	self->random_state = loam__machine.seed ^ loam__name_hash(self->name);
 	for (uint32_t i = 0; i < desc->nr_roles; i++)
-		self->links[desc->roles[i].role].ops = desc->roles[i].ops;
+		if (self->roles & LOAM_ROLE_BIT(desc->roles[i].role))
+			self->links[desc->roles[i].role].ops = desc->roles[i].ops;
+	for (int role = 0; role < LOAM_ROLE_COUNT; role++) {
+		bool has = self->lower && self->roles & LOAM_ROLE_BIT(role);
+
+		self->lower_ports[role].link = has ? &self->lower->links[role] : NULL;
+		self->lower_ptrs[role] = has ? &self->lower_ports[role] : NULL;
+	}
 	self->top.link = &top->links[LOAM_ROLE_HEAP];
 	for (uint32_t i = 0; i < desc->nr_ports; i++) {
 		struct loam_self *target = self->targets[i];
@@ -144,12 +168,14 @@ static int create(struct loam_self *self, struct loam_diag *diag)
 
 	self->args = (struct loam_args){ .size = sizeof(self->args), .owner = chain_owner(self), .self = self,
 					 .name = self->name, .params = self->params, .ports = self->port_ptrs,
-					 .local = { loam__area_tp_offset(), self->area_offset } };
+					 .local = { loam__area_tp_offset(), self->area_offset },
+					 .lower = self->lower_ptrs };
 	self->inst = NULL;
+	explanation[0] = '\0';
 	error = desc->create(&loam__machine.host, &self->args, &self->inst);
 	if (error) {
 		loam__diag_add(diag, self->file, self->line, "[%s] %s cannot start: %s", self->name, desc->name,
-			       strerror(error < 0 ? -error : error));
+			       explanation[0] ? explanation : strerror(error < 0 ? -error : error));
 		return error < 0 ? error : -error;
 	}
 	self->created = true;
@@ -249,6 +275,7 @@ static void tear_down(void)
 	loam__arena_halt();
 	memset(loam__machine.zones, 0, sizeof(loam__machine.zones));
 	loam__machine.graph = NULL;
+	loam__machine.foreign = NULL;
 	loam__machine.orders = 0;
 	loam__graph_free(graph);
 }
@@ -282,8 +309,9 @@ int loam__boot(struct loam__graph *graph, struct loam_diag *diag)
 		error = loam__large_boot(m->map.nr_pages << LOAM_PAGE_SHIFT);
 	if (!error) {
 		m->up = true;
-		loam__fork_boot();
 		error = start_instances(graph, diag);
+		/* Behind what create may have loaded: the last to be registered is the first to be called before a fork. */
+		loam__fork_boot();
 	}
 	if (error) {
 		if (!diag->count)
@@ -294,6 +322,7 @@ int loam__boot(struct loam__graph *graph, struct loam_diag *diag)
 	}
 	loam__zones_watermarks(m->zones, (unsigned long)(graph->machine[LOAM_M_MIN_FREE].u >> 10));
 	m->frames.link = graph->frames ? &graph->frames->links[LOAM_ROLE_PAGES] : NULL;
+	m->foreign = graph->foreign ? &graph->foreign->top : NULL;
 	m->boot_used = loam__frames_used();
 	return 0;
 }
@@ -386,6 +415,47 @@ unsigned loam__halt(FILE *out)
 	inspect_end(&leaks, loam__machine.graph);
 	tear_down();
 	return leaks.lines;
+}
+
+/* The instance whose link a port holds. */
+struct loam_self *loam__port_instance(const struct loam_port *port)
+{
+	const struct loam_link *link = loam_port_link(port);
+	struct loam__graph *graph = loam__machine.graph;
+
+	for (unsigned i = 0; i < graph->nr; i++)
+		if (link >= graph->instances[i]->links && link < graph->instances[i]->links + LOAM_ROLE_COUNT)
+			return graph->instances[i];
+	return NULL;
+}
+
+void loam__host_stat(const struct loam_port *port, struct loam_stat *stat)
+{
+	struct loam_stat full;
+
+	loam__stat(loam__port_instance(port), &full);
+	full.size = stat->size;
+	memcpy(stat, &full, stat->size < sizeof(full) ? stat->size : sizeof(full));
+}
+
+int loam__host_walk(const struct loam_port *port, loam_walk_fn fn, void *arg)
+{
+	struct loam_self *self = loam__port_instance(port);
+
+	return self->plugin->desc.walk ? self->plugin->desc.walk(self->inst, fn, arg) : -ENOTSUP;
+}
+
+void loam__tell(struct loam_self *self, void (*line)(void *arg, const char *text), void *arg) LOAM_UNCHECKED
+{
+	struct loam_lock *lock = loam__serial_lock(self);
+
+	if (!self->plugin->desc.tell)
+		return;
+	if (lock)
+		loam_lock(&loam__machine.host, lock);
+	self->plugin->desc.tell(self->inst, line, arg);
+	if (lock)
+		loam_unlock(&loam__machine.host, lock);
 }
 
 void loam__stat(struct loam_self *self, struct loam_stat *stat) LOAM_UNCHECKED

@@ -111,6 +111,15 @@ int loam__serial_wrap(struct loam_self *self);
 void loam__serial_free(struct loam_self *self);
 struct loam_lock *loam__serial_lock(struct loam_self *self);
 
+/* ---- boot.c ---- */
+struct loam_self *loam__port_instance(const struct loam_port *port);
+void loam__host_stat(const struct loam_port *port, struct loam_stat *stat);
+int loam__host_walk(const struct loam_port *port, loam_walk_fn fn, void *arg);
+
+/* ---- convert.c: roles made of other roles ---- */
+/** The host's own plugin that gives @want to who has @have, or NULL: there is no such conversion. One user more. */
+struct loam__plugin *loam__conversion(enum loam_role_id want, enum loam_role_id have);
+
 /* ---- fork.c ---- */
 void loam__fork_boot(void);
 

@@ -225,8 +225,8 @@ static void check_ports(struct place *place, const struct loam_plugin *desc)
 			continue;
 		if (lower++)
 			complain(place, "port '%s': a filter stands on one port, not on two", port->name);
-		if (!(port->roles & provided(desc)))
-			complain(place, "port '%s': a filter provides the role that it stands on", port->name);
+		if (port->roles & ~provided(desc))
+			complain(place, "port '%s': a filter provides each role that it can stand on", port->name);
 	}
 }
 

@@ -8,6 +8,7 @@
  * frames.c  the GFP policy over a pages plugin     large.c   blocks too large for a heap, in a window of their own
  * report.c  misuse reports and the log             fork.c    fork through every instance
  * proc.c    slabinfo, buddyinfo, zoneinfo          crash.c   what a faulting address belongs to
+ * serial.c  one lock around a plugin that wants it  convert.c roles made of other roles
  */
 #ifndef LOAM_CORE_MACHINE_H
 #define LOAM_CORE_MACHINE_H
@@ -78,6 +79,7 @@ struct loam__machine {
 	uint64_t seed;
 	unsigned cpus;
 	struct loam_port frames;        /* the chain of the page allocator */
+	const struct loam_port *foreign;        /* the heap of addresses outside the machine's memory, or NULL */
 	unsigned long boot_used;        /* frames in use when boot was done */
 	int memfd;
 	size_t area_bytes;              /* of a thread's block: the sum of the instances' areas */
@@ -129,6 +131,8 @@ LOAM_EXPORT unsigned loam__area_threads(void);
 
 /* ---- quiescing and introspection ---- */
 
+/** The lines that an instance has to tell. */
+LOAM_EXPORT void loam__tell(struct loam_self *self, void (*line)(void *arg, const char *text), void *arg);
 /** Sums over an instance. */
 LOAM_EXPORT void loam__stat(struct loam_self *self, struct loam_stat *stat);
 /** Take every lock of every instance, consumers first, as before a fork; and let go. For walk and check. */

@@ -125,22 +125,10 @@ void loam__owner_del(uint32_t id)
 
 /* ---- caches ---- */
 
-/* The instance whose link a port holds; the record that create of the plugin knows as args->self. */
-static struct loam_self *port_instance(const struct loam_port *port)
-{
-	const struct loam_link *link = loam_port_link(port);
-	struct loam__graph *graph = loam__machine.graph;
-
-	for (unsigned i = 0; i < graph->nr; i++)
-		if (link == &graph->instances[i]->links[LOAM_ROLE_OBJECTS])
-			return graph->instances[i];
-	return NULL;
-}
-
 struct loam_cache *loam__cache_create(const struct loam_port *port, const struct loam_cache_args *args)
 {
 	const struct loam_link *link = loam_port_link(port);
-	struct loam_self *self = port_instance(port);
+	struct loam_self *self = loam__port_instance(port);
 	struct loam_cache_args full = *args;
 	struct loam_cache *cache = NULL;
 	int error = self ? 0 : -EINVAL;

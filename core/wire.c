@@ -5,7 +5,7 @@
  * Every step goes on after an error, so that a user sees all of them at once: a section whose plugin cannot be loaded still
  * counts as an instance that others may name, only its own keys cannot be judged.
  */
-#include "machine.h"
+#include "internal.h"
 #include "param.h"
 
 #include <stdlib.h>
@@ -37,7 +37,7 @@ struct loam_self *loam__graph_find(const struct loam__graph *graph, const char *
 
 static bool provides(const struct loam_self *self, enum loam_role_id role)
 {
-	return self->plugin && loam__plugin_ops(self->plugin, role);
+	return self->roles & LOAM_ROLE_BIT(role);
 }
 
 /* "heap and objects" */
@@ -52,16 +52,6 @@ static const char *roles_text(uint32_t bits, char *buf, size_t size)
 	return buf;
 }
 
-static uint32_t roles_of(const struct loam_self *self)
-{
-	uint32_t bits = 0;
-
-	for (int role = 0; role < LOAM_ROLE_COUNT; role++)
-		if (provides(self, role))
-			bits |= LOAM_ROLE_BIT(role);
-	return bits;
-}
-
 /* The instances that have one of @roles, for a message. */
 static const char *candidates(const struct loam__graph *graph, const struct loam_self *but, uint32_t roles, char *buf,
 			      size_t size)
@@ -70,7 +60,7 @@ static const char *candidates(const struct loam__graph *graph, const struct loam
 
 	buf[0] = '\0';
 	for (unsigned i = 0; i < graph->nr && n < size; i++)
-		if (graph->instances[i] != but && roles_of(graph->instances[i]) & roles)
+		if (graph->instances[i] != but && graph->instances[i]->roles & roles)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "", graph->instances[i]->name);
 	if (!n)
 		snprintf(buf, size, "none here");
@@ -88,6 +78,8 @@ static void instance_free(struct loam_self *self)
 	free(self->target_roles);
 	free(self->ports);
 	free(self->port_ptrs);
+	if (self->implied)
+		free((char *)self->name);
 	free(self);
 }
 
@@ -132,7 +124,8 @@ static bool instances_make(struct wiring *wiring)
 
 	for (const struct loam__section *s = wiring->config->sections; s; s = s->next)
 		n += !is_reserved(s->name);
-	graph->instances = calloc(n + 1, sizeof(*graph->instances));
+	/* Each may bring a heap made of its pages, and objects made of its heap. */
+	graph->instances = calloc(3 * n + 1, sizeof(*graph->instances));
 	if (!graph->instances)
 		return false;
 	for (const struct loam__section *s = wiring->config->sections; s; s = s->next) {
@@ -144,6 +137,59 @@ static bool instances_make(struct wiring *wiring)
 		graph->nr++;
 	}
 	return true;
+}
+
+/* ---- roles ---- */
+
+static uint32_t declared_roles(const struct loam_plugin *desc)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t i = 0; i < desc->nr_roles; i++)
+		bits |= LOAM_ROLE_BIT(desc->roles[i].role);
+	return bits;
+}
+
+static const struct loam_port_decl *lower_port(const struct loam_plugin *desc)
+{
+	for (uint32_t i = 0; i < desc->nr_ports; i++)
+		if (desc->ports[i].flags & LOAM_PORT_LOWER)
+			return &desc->ports[i];
+	return NULL;
+}
+
+/* What the host can make of roles: a heap of pages, objects of a heap. */
+static uint32_t convertible(uint32_t roles)
+{
+	if (roles & (LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP)))
+		roles |= LOAM_ROLE_BIT(LOAM_ROLE_HEAP) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS);
+	return roles;
+}
+
+/*
+ * The roles of an instance: what its plugin declares. A filter has of these what the instance below it has, or the nearest
+ * that can be made of it; where that cannot be said, because something is broken, all: the defect has a message of its own.
+ */
+static uint32_t settle_roles(struct wiring *wiring, struct loam_self *self, unsigned depth)
+{
+	const struct loam_port_decl *port = self->plugin ? lower_port(&self->plugin->desc) : NULL;
+	uint32_t roles = self->plugin ? declared_roles(&self->plugin->desc) : 0, below, both;
+	const struct loam__entry *entry;
+	struct loam_self *target;
+
+	self->roles = roles;
+	entry = port ? loam__section_entry(loam__config_section(wiring->config, self->name), port->name) : NULL;
+	target = entry ? loam__graph_find(wiring->graph, entry->value) : NULL;
+	if (!target || !target->plugin || depth == wiring->graph->nr)
+		return roles;
+	below = settle_roles(wiring, target, depth + 1) & port->roles;
+	both = roles & below;
+	if (!both)
+		both = roles & port->roles & convertible(target->roles);
+	if (both && !(roles & below))
+		both = both & LOAM_ROLE_BIT(LOAM_ROLE_HEAP) ? LOAM_ROLE_BIT(LOAM_ROLE_HEAP) : both & -both;
+	self->roles = both ? (roles & ~port->roles) | both : roles;
+	return self->roles;
 }
 
 /* Parameters of an instance; ports are keys of the section too. */
@@ -163,11 +209,64 @@ static void instance_params(struct wiring *wiring, struct loam_self *self)
 
 /* ---- references from one section to another ---- */
 
-/* The instance that @entry names, with one of @roles; NULL with a message. A broken plugin is not complained about twice. */
+/* The instance that makes @want of @have of @target: one for all who ask. NULL: no memory. */
+static struct loam_self *imply(struct wiring *wiring, const struct loam__section *section, const struct loam__entry *entry,
+			       struct loam_self *target, enum loam_role_id want, enum loam_role_id have)
+{
+	struct loam__graph *graph = wiring->graph;
+	struct loam_self *self;
+	char *name;
+
+	if (asprintf(&name, "%s as %s", target->name, loam__role_name(want)) < 0)
+		return NULL;
+	self = loam__graph_find(graph, name);
+	if (self) {
+		free(name);
+		return self;
+	}
+	self = calloc(1, sizeof(*self));
+	if (!self) {
+		free(name);
+		return NULL;
+	}
+	self->name = name;
+	self->file = entry->file;
+	self->line = entry->line;
+	self->implied = entry;
+	self->implied_section = section;
+	self->plugin = loam__conversion(want, have);
+	self->roles = LOAM_ROLE_BIT(want);
+	if (!instance_tables(self)) {
+		instance_free(self);
+		return NULL;
+	}
+	self->targets[0] = target;
+	self->target_roles[0] = have;
+	graph->instances[graph->nr++] = self;
+	return self;
+}
+
+/* @target, or what the host makes of it so that it has one of @roles; NULL: no such conversion. */
+static struct loam_self *convert(struct wiring *wiring, const struct loam__section *section, const struct loam__entry *entry,
+				 struct loam_self *target, uint32_t roles)
+{
+	if (target->roles & roles || !(convertible(target->roles) & roles))
+		return target->roles & roles ? target : NULL;
+	if (!provides(target, LOAM_ROLE_HEAP))
+		target = imply(wiring, section, entry, target, LOAM_ROLE_HEAP, LOAM_ROLE_PAGES);
+	if (!target || target->roles & roles)
+		return target;
+	return imply(wiring, section, entry, target, LOAM_ROLE_OBJECTS, LOAM_ROLE_HEAP);
+}
+
+/*
+ * The instance that @entry names, with one of @roles, which may be made of what it has; NULL with a message. A broken plugin
+ * is not complained about twice.
+ */
 static struct loam_self *resolve(struct wiring *wiring, const struct loam__section *section,
 				 const struct loam__entry *entry, uint32_t roles)
 {
-	struct loam_self *target = loam__graph_find(wiring->graph, entry->value);
+	struct loam_self *target = loam__graph_find(wiring->graph, entry->value), *fit;
 	char want[100], have[100];
 	const char *names[64], *near;
 	unsigned n = 0;
@@ -182,20 +281,22 @@ static struct loam_self *resolve(struct wiring *wiring, const struct loam__secti
 			       near ? "'?" : "");
 		return NULL;
 	}
-	if (target->plugin && !(roles_of(target) & roles)) {
+	if (!target->plugin)
+		return NULL;
+	fit = convert(wiring, section, entry, target, roles);
+	if (!fit) {
 		loam__diag_add(wiring->diag, entry->file, entry->line, "[%s] %s = %s: expected an instance with the role %s; [%s] has %s",
 			       section->name, entry->key, entry->value, roles_text(roles, want, sizeof(want)), target->name,
-			       roles_text(roles_of(target), have, sizeof(have)));
-		return NULL;
+			       roles_text(target->roles, have, sizeof(have)));
 	}
-	return target->plugin ? target : NULL;
+	return fit;
 }
 
 /* Which of the accepted roles a port takes of an instance that has several. */
 static enum loam_role_id choose_role(const struct loam_self *target, uint32_t accepted)
 {
 	static const enum loam_role_id first[] = { LOAM_ROLE_HEAP, LOAM_ROLE_OBJECTS, LOAM_ROLE_PAGES };
-	uint32_t both = roles_of(target) & accepted;
+	uint32_t both = target->roles & accepted;
 
 	for (unsigned i = 0; i < LOAM_LEN(first); i++)
 		if (both & LOAM_ROLE_BIT(first[i]))
@@ -274,12 +375,23 @@ static void check_filters(struct wiring *wiring)
 	for (unsigned i = 0; i < wiring->graph->nr; i++) {
 		struct loam_self *self = wiring->graph->instances[i];
 
-		for (uint32_t p = 0; self->plugin && p < self->plugin->desc.nr_ports; p++) {
+		for (uint32_t p = 0; self->plugin && !self->implied && p < self->plugin->desc.nr_ports; p++) {
 			/* Two filters on one instance have been told so. */
 			if (self->targets[p] && self->targets[p] != self->lower)
 				behind_filter(wiring, loam__config_section(wiring->config, self->name),
 					      port_entry(wiring, self, p), self, self->targets[p]);
 		}
+	}
+}
+
+/* What a conversion stands on is reached by who asked for it. */
+static void check_implied(struct wiring *wiring)
+{
+	for (unsigned i = 0; i < wiring->graph->nr; i++) {
+		const struct loam_self *self = wiring->graph->instances[i];
+
+		if (self->implied)
+			behind_filter(wiring, self->implied_section, self->implied, self, self->targets[0]);
 	}
 }
 
@@ -378,6 +490,27 @@ static void find_frames(struct wiring *wiring)
 	}
 }
 
+/* Whose are addresses outside the machine's memory: one instance's, reached through its filters. */
+static void find_foreign(struct wiring *wiring)
+{
+	struct loam__graph *graph = wiring->graph;
+
+	for (unsigned i = 0; i < graph->nr; i++) {
+		struct loam_self *self = graph->instances[i];
+
+		if (!self->plugin || !(self->plugin->desc.flags & LOAM_PLUGIN_FOREIGN))
+			continue;
+		if (graph->foreign)
+			loam__diag_add(wiring->diag, self->file, self->line,
+				       "[%s] is a second heap with memory of its own; [%s] has the addresses outside the machine",
+				       self->name, graph->foreign->name);
+		else
+			graph->foreign = self;
+	}
+	while (graph->foreign && graph->foreign->filter)
+		graph->foreign = graph->foreign->filter;
+}
+
 static void read_machine(struct wiring *wiring)
 {
 	const struct loam__section *section = loam__config_section(wiring->config, "machine");
@@ -433,11 +566,15 @@ static void read_malloc(struct wiring *wiring)
 static bool wire_all(struct wiring *wiring)
 {
 	struct loam__graph *graph = wiring->graph;
+	unsigned sections;
 
 	if (!instances_make(wiring))
 		return false;
 	read_machine(wiring);
 	for (unsigned i = 0; i < graph->nr; i++)
+		settle_roles(wiring, graph->instances[i], 0);
+	sections = graph->nr;
+	for (unsigned i = 0; i < sections; i++)
 		if (graph->instances[i]->plugin) {
 			instance_params(wiring, graph->instances[i]);
 			instance_ports(wiring, graph->instances[i]);
@@ -445,7 +582,9 @@ static bool wire_all(struct wiring *wiring)
 	check_filters(wiring);
 	read_kernel(wiring);
 	read_malloc(wiring);
+	check_implied(wiring);
 	find_frames(wiring);
+	find_foreign(wiring);
 	return graph->machine && sort_instances(wiring);
 }
 

@@ -24,10 +24,16 @@ struct loam_self {
 
 	struct loam_self *filter;       /* the filter that stands on this instance; NULL: reached directly */
 	struct loam_self *lower;        /* what this instance filters; NULL: not a filter */
+	uint32_t roles;                 /* LOAM_ROLE_BIT of each role of the instance; a filter has those of its lower only */
+	/* A conversion of roles has no section of its own: this is the reference that asked for it. Else NULL. */
+	const struct loam__entry *implied;
+	const struct loam__section *implied_section;
 
 	/* ---- from here on: written by boot ---- */
 	struct loam_link links[LOAM_ROLE_COUNT];        /* ops NULL where the role is not provided */
 	struct loam_port top;           /* the face of the filter chain's top: what owner ids lead to */
+	struct loam_port lower_ports[LOAM_ROLE_COUNT];
+	const struct loam_port *lower_ptrs[LOAM_ROLE_COUNT];
 	struct loam_args args;
 	void *inst;                     /* the plugin's; valid when created */
 	bool created;
@@ -50,6 +56,7 @@ struct loam__graph {
 	struct loam_self *heap;         /* [malloc] heap, or NULL */
 	uint64_t large;                 /* [malloc] large: bytes from which on requests bypass the heap; 0: only over its limit */
 	struct loam_self *frames;       /* the top of the chain that owns the machine's frames, or NULL */
+	struct loam_self *foreign;      /* the top of the chain whose blocks lie outside the machine's memory, or NULL */
 };
 
 /**

@@ -18,6 +18,9 @@ struct cli_command {
 
 extern const struct cli_command cli_list, cli_info, cli_check, cli_graph, cli_run, cli_exec;
 
+/** main's, for who must start again. */
+extern char **cli_argv;
+
 /** Print the command's help to @out. */
 void cli_help(const struct cli_command *command, FILE *out);
 /** One line "loam COMMAND: ..." with a hint at --help on standard error; returns 2. */
@@ -28,6 +31,12 @@ int cli_usage(const struct cli_command *command, const char *fmt, ...) LOAM_PRIN
  * *@config is the caller's to free after the graph.
  */
 struct loam__graph *cli_wire(const char *path, char *const *overrides, unsigned n, struct loam__config **config);
+
+/**
+ * Static TLS that the plugins of @graph want for libraries which they load: put into GLIBC_TUNABLES for the next program. True
+ * when that changed the environment: this process, once it re-executes itself, has it too.
+ */
+bool cli_static_tls(const struct loam__graph *graph);
 
 /** Options that several commands have, taken out of argv by cli_options. */
 struct cli_options {

@@ -127,8 +127,11 @@ static char *resolved_text(struct loam__config *config, const struct loam__graph
 {
 	for (unsigned i = 0; i < graph->nr; i++) {
 		struct loam__section *section = loam__config_section(config, graph->instances[i]->name);
-		struct loam__entry *entry = loam__section_entry(section, "plugin");
+		struct loam__entry *entry = section ? loam__section_entry(section, "plugin") : NULL;
 
+		/* A conversion of roles has no section; it will be implied again. */
+		if (!entry)
+			continue;
 		free(entry->value);
 		entry->value = strdup(graph->instances[i]->plugin->path);
 	}
@@ -197,6 +200,7 @@ static int prepare(const char *path, const struct cli_options *options)
 	if (!graph)
 		return 1;
 	status = check_config(graph, path ? path : "default");
+	cli_static_tls(graph);
 	if (!status)
 		text = resolved_text(config, graph);
 	if (!status && (!text || setenv("LOAM_CONFIG_TEXT", text, 1)))

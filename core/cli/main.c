@@ -56,6 +56,24 @@ struct loam__graph *cli_wire(const char *path, char *const *overrides, unsigned 
 	return graph;
 }
 
+bool cli_static_tls(const struct loam__graph *graph)
+{
+	const char *now = getenv("GLIBC_TUNABLES");
+	size_t want = 0;
+	char *tunables;
+	bool changed;
+
+	for (unsigned i = 0; i < graph->nr; i++)
+		want += graph->instances[i]->plugin->desc.static_tls;
+	if (!want || (now && strstr(now, "glibc.rtld.optional_static_tls=")))
+		return false;
+	if (asprintf(&tunables, "%s%sglibc.rtld.optional_static_tls=%zu", now ? now : "", now && *now ? ":" : "", want) < 0)
+		return false;
+	changed = !setenv("GLIBC_TUNABLES", tunables, 1);
+	free(tunables);
+	return changed;
+}
+
 static int add_override(const struct cli_command *command, struct cli_options *options, char *spec)
 {
 	if (options->nr_overrides == LOAM_LEN(options->overrides))
@@ -119,10 +137,13 @@ static int unknown(const char *name)
 	return 2;
 }
 
+char **cli_argv;
+
 int main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	cli_argv = argv;
 	if (argc < 2) {
 		usage(stderr);
 		return 2;

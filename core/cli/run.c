@@ -3,7 +3,10 @@
 #include "cli.h"
 #include "json.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char *const help[] = { "-o section.key=value", "change or add a key", "--json", "numbers as JSON",
 				    "--help",		    "this text",	    NULL };
@@ -64,6 +67,24 @@ static unsigned run_json(void)
 	return leaks;
 }
 
+static void tell_line(void *arg, const char *text)
+{
+	(void)arg;
+	printf("  %s\n", text);
+}
+
+static void tell_all(void)
+{
+	for (unsigned i = 0; i < loam__machine.graph->nr; i++) {
+		struct loam_self *self = loam__machine.graph->instances[i];
+
+		if (!self->plugin->desc.tell)
+			continue;
+		printf("== [%s] %s\n", self->name, self->plugin->desc.name);
+		loam__tell(self, tell_line, NULL);
+	}
+}
+
 static unsigned run_text(void)
 {
 	unsigned leaks;
@@ -75,6 +96,7 @@ static unsigned run_text(void)
 	loam__buddyinfo(stdout);
 	printf("== zoneinfo\n");
 	loam__zoneinfo(stdout);
+	tell_all();
 	printf("== halt\n");
 	fflush(stdout);
 	leaks = loam__halt(stdout);
@@ -101,6 +123,14 @@ static int run(int argc, char **argv)
 	graph = cli_wire(argv[options.first], options.overrides, options.nr_overrides, &config);
 	if (!graph)
 		return 1;
+	/* Only a new process has more static TLS. Nothing has been started yet. */
+	if (cli_static_tls(graph)) {
+		loam__graph_free(graph);
+		loam__config_free(config);
+		execv("/proc/self/exe", cli_argv);
+		fprintf(stderr, "loam run: cannot start again with more static TLS: %s\n", strerror(errno));
+		return 1;
+	}
 	loam__diag_init(&diag);
 	if (loam__boot(graph, &diag)) {
 		loam__diag_print(&diag, stderr);

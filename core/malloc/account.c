@@ -3,8 +3,8 @@
  * account.c: what was asked for, as against what was given; only when a summary is wanted.
  *
  * A heap of our own stands in front of the face's: it notes for each block the bytes that the program asked for, in a sparse
- * array with a word for each 16 bytes of the machine's memory, and passes every call on. When no summary is wanted it is not
- * there, and costs nothing.
+ * array with a word for each 16 bytes of the machine's memory, and passes every call on. A block of a foreign heap counts with
+ * its usable size: there is no place for its request. When no summary is wanted all this is not there, and costs nothing.
  */
 #include "face.h"
 
@@ -17,16 +17,19 @@ static struct loam_port inner;          /* the heap behind us */
 static struct loam_port outer;
 static struct loam_link link_of_ours;
 static struct account account;          /* atomic, relaxed: sums; the peak is a sample */
-static uint64_t large_bytes;
+static uint64_t large_bytes, foreign_bytes;
 
 static uint32_t *place(const void *ptr)
 {
-	return &sizes[(size_t)((const char *)ptr - loam__face.base) >> 4];
+	size_t off = (size_t)((const char *)ptr - loam__face.base);
+
+	return off < loam__face.low_bytes ? &sizes[off >> 4] : NULL;
 }
 
 static uint64_t footprint(void)
 {
-	return ((uint64_t)loam__frames_used() << LOAM_PAGE_SHIFT) + __atomic_load_n(&large_bytes, __ATOMIC_RELAXED);
+	return ((uint64_t)loam__frames_used() << LOAM_PAGE_SHIFT) + __atomic_load_n(&large_bytes, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&foreign_bytes, __ATOMIC_RELAXED);
 }
 
 static void raise_to(uint64_t *mark, uint64_t value)
@@ -50,12 +53,25 @@ static void account_add(uint64_t bytes)
 	}
 }
 
+static size_t usable(void *inst, const void *ptr, struct page *page)
+{
+	const struct loam_link *link = loam_port_link(inst);
+
+	return loam_heap_ops(link)->usable_size(link->inst, ptr, page);
+}
+
 static void *account_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	void *ptr = loam_heap_alloc(inst, bytes, align, gfp);
 
-	if (ptr) {
+	if (ptr)
+		face_count(&face_counts()->allocs);
+	if (ptr && place(ptr)) {
 		__atomic_store_n(place(ptr), (uint32_t)bytes, __ATOMIC_RELAXED);
+		account_add(bytes);
+	} else if (ptr) {
+		bytes = usable(inst, ptr, NULL);
+		__atomic_fetch_add(&foreign_bytes, bytes, __ATOMIC_RELAXED);
 		account_add(bytes);
 	}
 	return ptr;
@@ -64,30 +80,42 @@ static void *account_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 static void account_free(void *inst, void *ptr, struct page *page)
 {
 	const struct loam_link *link = loam_port_link(inst);
-	uint32_t bytes = __atomic_exchange_n(place(ptr), 0, __ATOMIC_RELAXED);
+	size_t bytes;
 
+	face_count(&face_counts()->frees);
+	if (place(ptr)) {
+		bytes = __atomic_exchange_n(place(ptr), 0, __ATOMIC_RELAXED);
+	} else {
+		bytes = usable(inst, ptr, page);
+		__atomic_fetch_sub(&foreign_bytes, bytes, __ATOMIC_RELAXED);
+	}
 	__atomic_fetch_sub(&account.requested, bytes, __ATOMIC_RELAXED);
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 
-static size_t account_usable(void *inst, const void *ptr, struct page *page)
-{
-	const struct loam_link *link = loam_port_link(inst);
+static const struct loam_heap_ops ops = { .size = sizeof(ops), .alloc = account_alloc, .free = account_free,
+					  .usable_size = usable };
 
-	return loam_heap_ops(link)->usable_size(link->inst, ptr, page);
+/** Large blocks: their pages are asked for in full. */
+void loam__account_large_resize(size_t from, size_t to)
+{
+	__atomic_fetch_add(&large_bytes, to - from, __ATOMIC_RELAXED);
+	if (to > from)
+		account_add(to - from);
+	else
+		__atomic_fetch_sub(&account.requested, from - to, __ATOMIC_RELAXED);
 }
 
-static const struct loam_heap_ops ops = { .size = sizeof(ops), .alloc = account_alloc, .free = account_free,
-					  .usable_size = account_usable };
-
-/** A large block came or went; its pages are asked for in full. */
-void loam__account_large(int64_t requested)
+void loam__account_large_alloc(size_t bytes)
 {
-	__atomic_fetch_add(&large_bytes, (uint64_t)requested, __ATOMIC_RELAXED);
-	if (requested > 0)
-		account_add((uint64_t)requested);
-	else
-		__atomic_fetch_sub(&account.requested, (uint64_t)-requested, __ATOMIC_RELAXED);
+	face_count(&face_counts()->allocs);
+	loam__account_large_resize(0, bytes);
+}
+
+void loam__account_large_free(size_t bytes)
+{
+	face_count(&face_counts()->frees);
+	loam__account_large_resize(bytes, 0);
 }
 
 bool loam__account_start(void)
@@ -102,6 +130,8 @@ bool loam__account_start(void)
 	outer.link = &link_of_ours;
 	/* Frees come through the owner of a frame: it must lead to us too. */
 	loam__owners[loam__face.graph->heap->owner & (LOAM__OWNERS - 1)].heap = &outer;
+	if (loam__face.foreign == loam__face.heap)
+		loam__face.foreign = &outer;
 	loam__face.heap = &outer;
 	loam__accounting = true;
 	return true;

@@ -70,13 +70,15 @@ void *loam__face_early(size_t bytes, size_t align)
 			ptr = carve(&chunks[nr_chunks], bytes, align);
 			/* Release: is_early reads the count without the lock, then the chunk. */
 			__atomic_store_n(&nr_chunks, nr_chunks + 1, __ATOMIC_RELEASE);
+			__atomic_store_n(&loam__face.early_bytes, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&loam__face.ours_bytes, SIZE_MAX, __ATOMIC_RELAXED);
 		}
 	}
 	__atomic_store_n(&early_lock, 0, __ATOMIC_RELEASE);
 	return ptr;
 }
 
-bool loam__face_is_early(const void *ptr)
+bool loam__face_early_search(const void *ptr)
 {
 	unsigned n = __atomic_load_n(&nr_chunks, __ATOMIC_ACQUIRE);
 
@@ -125,11 +127,24 @@ static void open_face(struct loam__graph *graph)
 	loam__face.low_bytes = loam__machine.map.low_bytes;
 	loam__face.pages = loam__machine.map.pages;
 	loam__face.graph = graph;
+	loam__face.foreign = loam__machine.foreign;
+	loam__face.large = loam__large.base;
+	loam__face.large_bytes = loam__large.bytes;
+	loam__face.early = first_chunk;
+	if (nr_chunks == 1)
+		loam__face.early_bytes = EARLY_FIRST;
+	/* Every heap gives 16, by its own or because it is asked; one that cannot serves nothing. */
 	loam__face.align_max = least(limits.max_align, SIZE_MAX);
 	loam__face.heap = &graph->heap->top;
 	loam__face.heap_max = least(limits.max_size, SIZE_MAX / 2);
 	if (graph->large)
 		loam__face.heap_max = least(graph->large - 1, loam__face.heap_max);
+	loam__face.ours_bytes = SIZE_MAX;
+	/* A heap without a limit leaves the large window empty. */
+	if (loam__face.foreign == loam__face.heap && loam__face.heap_max == SIZE_MAX / 2 && nr_chunks == 1) {
+		loam__face.ours = first_chunk;
+		loam__face.ours_bytes = EARLY_FIRST;
+	}
 }
 
 static bool boot(const char *name, const char *text, const char *path)

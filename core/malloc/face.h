@@ -3,7 +3,7 @@
  * face.h: the malloc face: how a program's malloc reaches an instance with the role heap.
  *
  * malloc.c   the functions that programs call       boot.c      the machine before main, memory from before that
- * threads.c  counters of each thread                account.c   requested sizes and peaks, when a summary is wanted
+ * threads.c  counters of each thread: both only     account.c   requested sizes and peaks: when a summary is wanted
  * summary.c  the summary at exit                    info.c      mallinfo and its like
  */
 #ifndef LOAM_MALLOC_FACE_H
@@ -25,7 +25,7 @@
 #endif
 #define FACE_EXPORT LOAM_EXPORT __attribute__((nothrow))
 
-/** All that the short ways read, in one line of the cache: a copy of what boot found. */
+/** All that the short ways read, a copy of what boot found: one line of the cache, one more where a heap is foreign. */
 struct face {
 	const struct loam_port *heap;   /* NULL: not up yet */
 	char *base;                     /* of the machine's low memory */
@@ -33,8 +33,19 @@ struct face {
 	struct page *pages;
 	size_t heap_max;                /* larger requests, and larger alignments, go to the large window */
 	size_t align_max;
-	size_t align;                   /* what malloc asks for: 16 */
 	struct loam__graph *graph;
+	const struct loam_port *foreign;        /* whose addresses outside the machine's memory are, or NULL */
+	/*
+	 * What lies outside the machine's memory and outside this range is the foreign heap's. It spans what there is of
+	 * our own, or everything when there is no foreign heap, or when it would have to be more than one range.
+	 */
+	char *ours;
+	size_t ours_bytes;
+	char *large;                    /* the large window */
+	size_t large_bytes;
+	/* Memory from before boot, while it is one piece; read with the count of pieces in boot.c. */
+	char *early;
+	size_t early_bytes;             /* 0: several pieces */
 } __attribute__((aligned(64)));
 extern struct face loam__face __attribute__((visibility("hidden")));
 
@@ -65,7 +76,14 @@ static inline void face_count(uint64_t *counter)
 /* ---- boot.c ---- */
 /** Memory from before the machine is up; never given back. */
 void *loam__face_early(size_t bytes, size_t align);
-bool loam__face_is_early(const void *ptr);
+bool loam__face_early_search(const void *ptr);
+/** Relaxed: a piece that is not seen yet has handed out no block that the caller could hold. */
+static inline bool loam__face_is_early(const void *ptr)
+{
+	size_t bytes = __atomic_load_n(&loam__face.early_bytes, __ATOMIC_RELAXED);
+
+	return loam_likely(bytes != 0) ? (size_t)((const char *)ptr - loam__face.early) < bytes : loam__face_early_search(ptr);
+}
 size_t loam__face_early_size(const void *ptr);
 
 /* ---- account.c ---- */
@@ -78,7 +96,9 @@ struct account {
 	uint64_t peak_requested;
 };
 void loam__account_get(struct account *account);
-void loam__account_large(int64_t requested);
+void loam__account_large_alloc(size_t bytes);
+void loam__account_large_free(size_t bytes);
+void loam__account_large_resize(size_t from, size_t to);
 extern bool loam__accounting __attribute__((visibility("hidden")));
 
 /* ---- summary.c ---- */

@@ -16,7 +16,7 @@
 
 #define GFP_MALLOC (GFP_KERNEL | __GFP_NOWARN)
 
-struct face loam__face;
+struct face loam__face = { .ours_bytes = SIZE_MAX };
 
 /* ---- allocating ---- */
 
@@ -34,15 +34,13 @@ static void *alloc_large(size_t bytes, size_t align)
 	if (!ptr)
 		return out_of_memory();
 	if (loam__accounting)
-		loam__account_large((int64_t)loam__large_size(ptr));
-	face_count(&face_counts()->allocs);
+		loam__account_large_alloc(loam__large_size(ptr));
 	return ptr;
 }
 
-/* Before the machine is up, over the heap's limits, or memory is short. *@zeroed tells whether the contents are zero. */
-static LOAM_NOINLINE void *alloc_slow(size_t bytes, size_t align, bool *zeroed)
+/* Before the machine is up, or over the heap's limits. The contents are zero. */
+static LOAM_NOINLINE void *alloc_slow(size_t bytes, size_t align)
 {
-	*zeroed = true;
 	if (bytes > PTRDIFF_MAX)
 		return out_of_memory();
 	if (!loam__face.heap) {
@@ -53,49 +51,54 @@ static LOAM_NOINLINE void *alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	return alloc_large(bytes, align);
 }
 
-/* @align is at least 16 and a power of two. */
-static inline void *alloc(size_t bytes, size_t align, bool *zeroed)
+/* Whether the heap serves this; not while heap_max is 0, until the machine is up. */
+static inline bool served(size_t bytes, size_t align)
+{
+	return loam_likely(bytes <= loam__face.heap_max && align <= loam__face.align_max);
+}
+
+/* @bytes is at least 1, @align at least 16 and a power of two. */
+static inline void *alloc(size_t bytes, size_t align)
 {
 	const struct loam_link *link;
 	void *ptr;
 
-	*zeroed = false;
-	bytes += !bytes;
-	/* heap_max is 0 until the machine is up. */
-	if (loam_unlikely(bytes > loam__face.heap_max || align > loam__face.align_max))
-		return alloc_slow(bytes, align, zeroed);
+	if (!served(bytes, align))
+		return alloc_slow(bytes, align);
 	link = loam_port_link(loam__face.heap);
 	ptr = loam_heap_ops(link)->alloc(link->inst, bytes, align, GFP_MALLOC);
-	if (loam_unlikely(!ptr))
-		return out_of_memory();
-	face_count(&face_counts()->allocs);
-	return ptr;
+	return loam_likely(ptr != NULL) ? ptr : out_of_memory();
 }
 
 FACE_EXPORT void *FACE(malloc)(size_t bytes)
 {
-	bool zeroed;
-
-	return alloc(bytes, 16, &zeroed);
+	return alloc(bytes + !bytes, 16);
 }
 
 FACE_EXPORT void *FACE(calloc)(size_t n, size_t size)
 {
+	const struct loam_link *link;
 	size_t bytes;
-	bool zeroed;
 	void *ptr;
 
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return out_of_memory();
-	ptr = alloc(bytes, 16, &zeroed);
-	return ptr && !zeroed ? memset(ptr, 0, bytes) : ptr;
+	bytes += !bytes;
+	if (!served(bytes, 16))
+		return alloc_slow(bytes, 16);
+	link = loam_port_link(loam__face.heap);
+	/* A heap that knows its memory to be zero need not clear it. */
+	if (loam_heap_ops(link)->zalloc) {
+		ptr = loam_heap_ops(link)->zalloc(link->inst, bytes, 16, GFP_MALLOC);
+		return loam_likely(ptr != NULL) ? ptr : out_of_memory();
+	}
+	ptr = alloc(bytes, 16);
+	return ptr ? memset(ptr, 0, bytes) : NULL;
 }
 
 static void *alloc_aligned(size_t align, size_t bytes)
 {
-	bool zeroed;
-
-	return alloc(bytes, align > 16 ? align : 16, &zeroed);
+	return alloc(bytes + !bytes, align > 16 ? align : 16);
 }
 
 static bool is_power(size_t n)
@@ -155,6 +158,13 @@ FACE_EXPORT void *FACE(pvalloc)(size_t bytes)
 
 /* ---- freeing ---- */
 
+/* Neither in the machine's low memory, nor from before it, nor in the large window: a foreign heap's, where there is one. */
+static inline bool is_foreign(const void *ptr)
+{
+	return loam__face.foreign && ptr && (size_t)((const char *)ptr - loam__face.large) >= loam__face.large_bytes &&
+	       !loam__face_is_early(ptr);
+}
+
 static LOAM_NOINLINE void free_slow(void *ptr)
 {
 	int saved = errno;
@@ -165,8 +175,7 @@ static LOAM_NOINLINE void free_slow(void *ptr)
 	bytes = loam__accounting ? loam__large_size(ptr) : 0;
 	if (loam__large_has(ptr) && loam__large_free(ptr)) {
 		if (loam__accounting)
-			loam__account_large(-(int64_t)bytes);
-		face_count(&face_counts()->frees);
+			loam__account_large_free(bytes);
 	} else {
 		/* Nobody's: entry 0 of the owners reports it. */
 		const struct loam_link *link = loam_port_link(loam__owners[0].heap);
@@ -174,6 +183,18 @@ static LOAM_NOINLINE void free_slow(void *ptr)
 		loam_heap_ops(link)->free(link->inst, ptr, NULL);
 	}
 	errno = saved;
+}
+
+/* What happens to errno is the foreign library's affair, as it is where that library is preloaded. */
+static LOAM_NOINLINE void free_outside(void *ptr)
+{
+	if (is_foreign(ptr)) {
+		const struct loam_link *link = loam_port_link(loam__face.foreign);
+
+		loam_heap_ops(link)->free(link->inst, ptr, NULL);
+	} else {
+		free_slow(ptr);
+	}
 }
 
 FACE_EXPORT void FACE(free)(void *ptr)
@@ -184,12 +205,16 @@ FACE_EXPORT void FACE(free)(void *ptr)
 
 	/* low_bytes is 0 until the machine is up. */
 	if (loam_unlikely(off >= loam__face.low_bytes)) {
-		free_slow(ptr);
+		if ((size_t)((char *)ptr - loam__face.ours) < loam__face.ours_bytes || !ptr) {
+			free_outside(ptr);
+			return;
+		}
+		link = loam_port_link(loam__face.foreign);
+		loam_heap_ops(link)->free(link->inst, ptr, NULL);
 		return;
 	}
 	page = loam__face.pages + (off >> LOAM_PAGE_SHIFT);
 	link = loam_port_link(loam__owner_of(page)->heap);
-	face_count(&face_counts()->frees);
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 
@@ -206,6 +231,10 @@ static size_t usable(void *ptr, struct page *page)
 {
 	const struct loam_link *link;
 
+	if (!page && is_foreign(ptr)) {
+		link = loam_port_link(loam__face.foreign);
+		return loam_heap_ops(link)->usable_size(link->inst, ptr, NULL);
+	}
 	if (!page)
 		return loam__face_is_early(ptr) ? loam__face_early_size(ptr) : loam__large_size(ptr);
 	link = loam_port_link(loam__owner_of(page)->heap);
@@ -226,9 +255,9 @@ static bool resize_here(void *ptr, struct page *page, size_t have, size_t bytes)
 		return false;
 	if (bytes <= have && bytes >= have / 2)
 		return true;
-	if (!page)
+	if (!page && !is_foreign(ptr))
 		return false;
-	link = loam_port_link(loam__owner_of(page)->heap);
+	link = loam_port_link(page ? loam__owner_of(page)->heap : loam__face.foreign);
 	return loam_heap_ops(link)->resize && loam_heap_ops(link)->resize(link->inst, ptr, page, bytes);
 }
 
@@ -241,7 +270,7 @@ static void *resize_large(void *ptr, size_t have, size_t bytes)
 		return NULL;
 	moved = loam__large_resize(ptr, bytes);
 	if (moved && loam__accounting)
-		loam__account_large((int64_t)loam__large_size(moved) - (int64_t)have);
+		loam__account_large_resize(have, loam__large_size(moved));
 	return moved;
 }
 
@@ -249,11 +278,10 @@ FACE_EXPORT void *FACE(realloc)(void *ptr, size_t bytes)
 {
 	struct page *page;
 	size_t have;
-	bool zeroed;
 	void *to;
 
 	if (!ptr)
-		return alloc(bytes, 16, &zeroed);
+		return alloc(bytes + !bytes, 16);
 	if (!bytes) {
 		FACE(free)(ptr);
 		return NULL;
@@ -271,7 +299,7 @@ FACE_EXPORT void *FACE(realloc)(void *ptr, size_t bytes)
 	to = page ? NULL : resize_large(ptr, have, bytes);
 	if (to)
 		return to;
-	to = alloc(bytes, 16, &zeroed);
+	to = alloc(bytes, 16);
 	if (!to)
 		return NULL;
 	memcpy(to, ptr, have < bytes ? have : bytes);

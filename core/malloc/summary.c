@@ -60,6 +60,11 @@ static void take_numbers(struct numbers *numbers)
 	}
 	loam__resume();
 	loam__stat(heap, &numbers->heap);
+	/* A heap whose blocks nobody can list says itself how many there are. */
+	if (!heap->plugin->desc.walk) {
+		numbers->walked = numbers->heap.live_blocks;
+		numbers->walked_bytes = numbers->heap.live_bytes;
+	}
 	loam__large_stat(&numbers->large);
 	loam__account_get(&numbers->account);
 	if (numbers->account.peak)
@@ -69,6 +74,23 @@ static void take_numbers(struct numbers *numbers)
 static bool consistent(const struct numbers *numbers)
 {
 	return numbers->allocs - numbers->frees == numbers->walked + numbers->large.blocks && !numbers->defects;
+}
+
+static void tell_line(void *arg, const char *text)
+{
+	dprintf(*(int *)arg, "  %s\n", text);
+}
+
+static void tell_all(int fd)
+{
+	for (unsigned i = loam__face.graph->nr; i--;) {
+		struct loam_self *self = loam__face.graph->instances[i];
+
+		if (!self->plugin->desc.tell)
+			continue;
+		dprintf(fd, "[%s] %s\n", self->name, self->plugin->desc.name);
+		loam__tell(self, tell_line, &fd);
+	}
 }
 
 static int cache_text(void *arg, const struct loam_cache_info *info)
@@ -107,6 +129,7 @@ static void put_text(int fd, const struct numbers *n)
 			(unsigned long long)n->defects, n->threads);
 	dprintf(fd, "  cache               objsize     active      total    slabs\n");
 	loam__caches(loam__face.graph->heap, cache_text, &fd);
+	tell_all(fd);
 }
 
 struct json_caches {

@@ -30,7 +30,7 @@ LOAM_BEGIN_DECLS
 
 /** The ABI of these headers. A host accepts a plugin of its own major whose `host_minor` it reaches. */
 #define LOAM_ABI_MAJOR 1
-#define LOAM_ABI_MINOR 0
+#define LOAM_ABI_MINOR 1
 
 /** The oldest host minor that this plugin can run on; define it before the include to ask for less than the headers have. */
 #ifndef LOAM_ABI_HOST_MINOR
@@ -86,7 +86,11 @@ static inline const struct loam_link *loam_port_link(const struct loam_port *por
 }
 
 #define LOAM_PORT_OPTIONAL 1u   /* the configuration may leave it out */
-#define LOAM_PORT_LOWER 2u      /* what a filter stands on: it provides the role that this port needs */
+/**
+ * What a filter stands on. The plugin provides each role that this port accepts; an instance of it provides those that its
+ * lower instance has, and reaches them through args->lower.
+ */
+#define LOAM_PORT_LOWER 2u
 
 /** A declared need. */
 struct loam_port_decl {
@@ -244,6 +248,8 @@ struct loam_args {
 	const union loam_value *params; /* in the order of the declaration */
 	const struct loam_port *const *ports; /* in the order of the declaration */
 	struct loam_local local;        /* this instance's local areas */
+	/** Since minor 1. A filter's lower instance, by role (LOAM_ROLE_COUNT of them): NULL where it has not that role. */
+	const struct loam_port *const *lower;
 };
 
 /**
@@ -307,6 +313,15 @@ struct loam_host {
 	void (*log)(struct loam_self *self, enum loam_log_level level, const char *fmt, ...) LOAM_PRINTF(3, 4);
 	/** 64 random bits from the machine's seed: the same seed and order of calls give the same bits. */
 	uint64_t (*random)(struct loam_self *self);
+
+	/* ---- since minor 1 ---- */
+
+	/** Counters of the instance behind @port; @stat comes with its size set. Not from inside an op of that instance. */
+	void (*stat)(const struct loam_port *port, struct loam_stat *stat);
+	/** In create, before it returns an error: why, for the one message that the user sees. The last text counts. */
+	void (*explain)(struct loam_self *self, const char *fmt, ...) LOAM_PRINTF(2, 3);
+	/** Walk the instance behind @port: for a filter's own walk, on a quiesced machine. -ENOTSUP when it has no walk. */
+	int (*walk)(const struct loam_port *port, loam_walk_fn fn, void *arg);
 };
 
 /** Take a lock. Not from a context that already holds it. Acquire: what the last holder wrote is seen. */
@@ -344,7 +359,7 @@ struct loam_plugin {
 	const struct loam_port_decl *ports;
 	const struct loam_role_decl *roles;
 	uint32_t nr_params, nr_ports, nr_roles; /* at most 32 ports, one role of a kind */
-	uint32_t reserved;              /* 0 */
+	uint32_t flags;                 /* LOAM_PLUGIN_* */
 	size_t area_size;               /* bytes of local area an instance wants; 0: none; at most 64 KiB */
 
 	/**
@@ -372,7 +387,17 @@ struct loam_plugin {
 	 * Takes no lock and calls nothing, for it may run in a fault handler; the answer may be stale.
 	 */
 	int (*find)(void *inst, const void *addr, struct page *page, struct loam_span *span);
+
+	/* ---- since minor 1 ---- */
+
+	/** Call @line with each line that the instance has to tell people: shown at halt and in summaries. Any time. */
+	void (*tell)(void *inst, void (*line)(void *arg, const char *text), void *arg);
+	/** Bytes of static TLS that libraries want which create loads; 0: none. Programs raise the C library's surplus by it. */
+	size_t static_tls;
 };
+
+/** flags: blocks of its heap lie outside the machine's memory. One such instance in a machine: unknown addresses are its. */
+#define LOAM_PLUGIN_FOREIGN 1u
 
 #define LOAM_ROLE(id, table) { .size = sizeof(struct loam_role_decl), .role = (id), .ops = (table) }
 #define LOAM_ROLES(array) .roles = (array), .nr_roles = LOAM_LEN(array)

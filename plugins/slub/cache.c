@@ -299,7 +299,8 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 {
 	const struct slub *slub = inst;
 
-	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO;
+	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO |
+		       LOAM_OBJECTS_KFREE;
 	limits->max_size = slub->block_max;
 	limits->max_align = LOAM_PAGE_SIZE;
 }

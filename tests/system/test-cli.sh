@@ -43,7 +43,7 @@ run_machine() {
 	run 2 "$LOAM" run
 }
 words() {
-	run 0 "$LOAM" --version; out_has "plugin ABI 1.0"
+	run 0 "$LOAM" --version; out_has "plugin ABI 1.1"
 	run 0 "$LOAM" --help; out_has "exec"
 	for c in list info check graph run exec; do run 0 "$LOAM" $c --help; out_has "usage: loam $c"; run 0 "$LOAM" help $c; done
 	run 2 "$LOAM"; run 2 "$LOAM" grpah; err_has "did you mean 'graph'?"
