@@ -103,7 +103,7 @@ static int cache_slot(struct cache *cache)
 
 static int args_check(const struct slub *slub, const struct loam_cache_args *args)
 {
-	if (!args->object_size || args->object_size > slub->block_max || args->align > LOAM_PAGE_SIZE)
+	if (!args->object_size || args->object_size > runs_max(&slub->runs) || args->align > LOAM_PAGE_SIZE)
 		return -EINVAL;
 	if (args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS)
 		return -EINVAL;
@@ -301,7 +301,7 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 
 	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO |
 		       LOAM_OBJECTS_KFREE;
-	limits->max_size = slub->block_max;
+	limits->max_size = runs_max(&slub->runs);
 	limits->max_align = LOAM_PAGE_SIZE;
 }
 

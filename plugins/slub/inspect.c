@@ -69,10 +69,7 @@ int slub_stat(void *inst, struct loam_stat *stat)
 	struct sums sums = { .slub = slub };
 
 	slub->host->areas(slub->self, sum_area, &sums);
-	stat->frees = count_read(&slub->large_frees);
-	stat->allocs = count_read(&slub->large_allocs);
-	stat->live_bytes = stat->footprint = count_read(&slub->large_bytes);
-	stat->failures = count_read(&slub->large_failures);
+	runs_stat(&slub->runs, stat);
 	loam_lock(slub->host, &slub->lock);
 	list_for_each(pos, &slub->caches)
 	{
@@ -177,21 +174,6 @@ static int walk_slab(const struct slab *slab, uint64_t *bits, loam_walk_fn fn, v
 	return result;
 }
 
-static int walk_large(const struct slub *slub, loam_walk_fn fn, void *arg)
-{
-	int result = 0;
-
-	for (struct list_head *pos = slub->large.next; pos != &slub->large && !result; pos = pos->next) {
-		struct page *page = list_of(pos, struct page, own[1]);
-		struct loam_span span = { .size = sizeof(span), .kind = LOAM_SPAN_LIVE, .label = "pages" };
-
-		span.addr = loam_page_ptr(slub->map, page);
-		span.bytes = page->index << LOAM_PAGE_SHIFT;
-		result = fn(arg, &span);
-	}
-	return result;
-}
-
 static int each_slab(struct slub *slub, int (*fn)(struct slab *slab, uint64_t *bits, void *arg), void *arg)
 {
 	size_t bytes = SLUB_MAX_OBJECTS / 8;
@@ -225,10 +207,11 @@ static int walk_one(struct slab *slab, uint64_t *bits, void *arg)
 
 int slub_walk(void *inst, loam_walk_fn fn, void *arg)
 {
+	const struct slub *slub = inst;
 	struct walking walking = { fn, arg };
 	int result = each_slab(inst, walk_one, &walking);
 
-	return result ? result : walk_large(inst, fn, arg);
+	return result ? result : runs_walk(&slub->runs, fn, arg);
 }
 
 /* ---- invariants ---- */
@@ -316,11 +299,8 @@ int slub_find(void *inst, const void *addr, struct page *page, struct loam_span 
 	size_t i;
 
 	span->kind = LOAM_SPAN_LIVE;
-	if (slab == &slub->large_mark) {
-		page = loam_page_head(page);
-		span->addr = loam_page_ptr(slub->map, page);
-		span->bytes = page->index << LOAM_PAGE_SHIFT;
-		span->label = "pages";
+	if (slab == &slub->run_mark) {
+		runs_find(&slub->runs, page, span);
 		return 0;
 	}
 	i = (size_t)((const char *)addr - slab->base) / slab->cache->size;

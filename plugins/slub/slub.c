@@ -30,7 +30,6 @@
 #include <errno.h>
 
 enum { P_CLASSES, P_RANDOM, P_HARDENED };
-enum { CLASSES_KERNEL, CLASSES_FINE };
 
 static const char *const classes_names[] = { "kernel", "fine", NULL };
 
@@ -57,21 +56,11 @@ static void teardown(struct slub *slub)
 {
 	const struct loam_host *host = slub->host;
 
-	slub_heap_destroy(slub);
+	runs_close(&slub->runs);
 	list_for_each_safe(pos, &slub->caches)
 		slub_cache_free(list_of(pos, struct cache, link));
-	host->lock_destroy(&slub->large_lock);
 	host->lock_destroy(&slub->lock);
 	host->meta_free(slub->self, slub, sizeof(*slub));
-}
-
-static uint32_t page_orders(const struct loam_port *port)
-{
-	const struct loam_link *link = loam_port_link(port);
-	struct loam_pages_limits limits = { .size = sizeof(limits) };
-
-	((const struct loam_pages_ops *)link->ops)->limits(link->inst, &limits);
-	return limits.orders;
 }
 
 static int slub_create(const struct loam_host *host, const struct loam_args *args, void **inst)
@@ -86,16 +75,16 @@ static int slub_create(const struct loam_host *host, const struct loam_args *arg
 	slub->owner = args->owner;
 	slub->local = args->local;
 	slub->pages = args->ports[0];
-	slub->fine = args->params[P_CLASSES].i == CLASSES_FINE;
+	slub->fine = args->params[P_CLASSES].i;
 	slub->random = args->params[P_RANDOM].b;
 	slub->hardened = args->params[P_HARDENED].b;
-	slub->orders = page_orders(slub->pages);
-	slub->block_max = LOAM_PAGE_SIZE << (slub->orders - 1);
-	slub->large_mark.fast = SLUB_NOBODY;
+	slub->run_mark.fast = SLUB_NOBODY;
+	slub->runs = (struct runs){ .host = host, .self = args->self, .pages = slub->pages, .mark = &slub->run_mark,
+				    .owner = args->owner, .exact = slub->fine };
 	list_init(&slub->caches);
-	list_init(&slub->large);
 	host->lock_init(slub->self, &slub->lock, 1, "slub");
-	host->lock_init(slub->self, &slub->large_lock, 2, "slub page runs");
+	runs_open(&slub->runs, 2);
+	slub->orders = slub->runs.orders;
 	if (slub_heap_create(slub)) {
 		teardown(slub);
 		return -ENOMEM;

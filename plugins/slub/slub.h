@@ -11,13 +11,13 @@
 
 #include <loam/plugin.h>
 
+#include "../common/classes.h"
+#include "../common/runs.h"
 #include "../common/slabdebug.h"
 
 #define SLUB_SLOTS 512                  /* caches that have a place in the local areas; later ones work without */
 #define SLUB_NO_SLOT UINT32_MAX
 #define SLUB_SMALL_MAX 1024             /* requests up to here find their class by one table look-up */
-#define SLUB_CLASSES 72                 /* at most */
-#define SLUB_KERNEL_CLASSES 13          /* 8 to 8192, with 96 and 192 */
 
 #define LOAM_EMPTY_LIST(name) struct list_head name = { &(name), &(name) }
 
@@ -118,13 +118,12 @@ struct slub {
 	struct loam_local local;
 	const struct loam_host *host;
 	const struct loam_map *map;
-	struct cache *class[SLUB_CLASSES];
+	struct cache *class[CLASSES_FINE];
 	uint8_t small[SLUB_SMALL_MAX / 8 + 1];  /* (bytes + 7) / 8 to class */
 	uint32_t nr_classes;
 	bool fine;
 	bool random, hardened;
 	size_t class_max;       /* bytes of the largest class */
-	size_t block_max;       /* bytes of the largest block of frames */
 	const struct loam_port *pages;
 	struct loam_self *self;
 	uint32_t owner;
@@ -133,12 +132,10 @@ struct slub {
 	struct loam_lock lock;  /* list of caches, slots, DMA classes */
 	struct list_head caches LOAM_GUARDED_BY(lock);
 	struct cache *slots[SLUB_SLOTS];        /* written under the lock; atomic */
-	struct cache *dma[2][SLUB_KERNEL_CLASSES];      /* made on first use; atomic */
+	struct cache *dma[2][CLASSES_KERNEL];      /* made on first use; atomic */
 
-	struct loam_lock large_lock;
-	struct list_head large LOAM_GUARDED_BY(large_lock);     /* page runs, through own[1] and own[2] */
-	struct slab large_mark; /* own[0] of a page run: no object, nobody's */
-	uint64_t large_allocs, large_frees, large_bytes, large_failures;        /* atomic */
+	struct runs runs;
+	struct slab run_mark;   /* own[0] of a page run: no object, nobody's */
 };
 
 /* ---- small tools ---- */
@@ -288,7 +285,6 @@ unsigned long slub_shrink(void *inst, unsigned long pages);
 /* ---- heap.c ---- */
 extern const struct loam_heap_ops slub_heap_ops;
 int slub_heap_create(struct slub *slub);
-void slub_heap_destroy(struct slub *slub);
 
 /* ---- local.c ---- */
 void slub_slot_open(struct cache *cache, struct area *area);

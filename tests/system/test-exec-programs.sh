@@ -3,16 +3,30 @@
 # Real programs under loam exec: the same output as without, and a machine that is consistent at exit.
 . "${srcdir:-.}/tests/system/lib.sh"
 skip_under_sanitizer
-settings=${LOAM_EXEC_SETTINGS:-fine kernel}
+
+# What serves malloc: words of options, a line each.
+settings=${LOAM_EXEC_SETTINGS:-objects.plugin=slub objects.classes=fine
+objects.plugin=slub objects.classes=kernel
+objects.plugin=slab objects.classes=fine
+objects.plugin=slab objects.classes=kernel}
+
+# under SETTING COMMAND...: with the summary in the file of that name.
+under() {
+	local word options=()
+	for word in $1; do options+=(-o "$word"); done
+	shift
+	"$LOAM" exec ${LOAM_EXEC_CONFIG:-} "${options[@]}" --summary="$PWD/summary" -- "$@"
+}
+consistent() { grep -q 'consistent  *yes' summary || { cat summary; fail "$1: not consistent"; }; }
 
 # same COMMAND...: plain and under each setting.
 same() {
 	"$@" >plain 2>plain.err </dev/null || fail "plain: exit $?"
-	for classes in $settings; do
-		"$LOAM" exec -o "objects.classes=$classes" --summary=summary -- "$@" >loam 2>loam.err </dev/null || { tail loam.err; fail "$classes: exit $?"; }
-		cmp plain loam || fail "$classes: other output"
-		grep -q 'consistent  *yes' summary || { cat summary; fail "$classes: not consistent"; }
-	done
+	while read -r setting; do
+		under "$setting" "$@" >loam 2>loam.err </dev/null || { tail loam.err; fail "$setting: exit $?"; }
+		cmp plain loam || fail "$setting: other output"
+		consistent "$setting"
+	done <<<"$settings"
 }
 need() { command -v "$1" >/dev/null || { echo "   (no $1 here)"; exit 0; }; }
 python=/usr/bin/python3
@@ -59,22 +73,29 @@ python_program() {
 python_own_tests() {
 	need $python
 	$python -c 'import test.test_json, test.test_dict, test.test_threading' 2>/dev/null || { echo "   (no libpython3-testsuite here)"; return 0; }
-	for t in test_json test_dict test_threading; do
-		"$LOAM" exec --summary=summary -- $python -m test -q $t >out 2>&1 || { tail -n 30 out; fail "$t"; }
-		grep -q 'consistent  *yes' summary || { cat summary; fail "$t: not consistent"; }
-	done
+	while read -r setting; do
+		for t in test_json test_dict test_threading; do
+			under "$setting" $python -m test -q $t >out 2>&1 || { tail -n 30 out; fail "$setting: $t"; }
+			consistent "$setting: $t"
+		done
+	done <<<"$settings"
 }
 redis_program() {
 	need redis-server; need redis-benchmark
-	port=$((20000 + $$ % 10000))
-	"$LOAM" exec --summary="$PWD/summary" -- redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no --daemonize no >redis.log 2>&1 &
+	while read -r setting; do
+		redis_once "$setting"
+	done <<<"$settings"
+}
+redis_once() {
+	local port=$((20000 + RANDOM % 10000)) pid
+	under "$1" redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no --daemonize no >redis.log 2>&1 </dev/null &
 	pid=$!
-	for _ in $(seq 100); do redis-cli -p $port ping >/dev/null 2>&1 && break; read -rt 0.1 <> <(:) || true; done
-	redis-benchmark -p $port -n 100000 -c 20 -q -t set,get,lpush >bench 2>&1 || { kill $pid; fail "redis-benchmark"; }
-	redis-cli -p $port info memory | grep -q used_memory || fail "no answer"
-	redis-cli -p $port shutdown nosave || true
+	for _ in $(seq 100); do redis-cli -p $port ping >/dev/null 2>&1 </dev/null && break; read -rt 0.1 <> <(:) || true; done
+	redis-benchmark -p $port -n 100000 -c 20 -q -t set,get,lpush >bench 2>&1 </dev/null || { kill $pid; fail "redis-benchmark"; }
+	redis-cli -p $port info memory </dev/null | grep -q used_memory || fail "no answer"
+	redis-cli -p $port shutdown nosave </dev/null || true
 	wait $pid || fail "redis-server: exit $?"
-	grep -q 'consistent  *yes' summary || { cat summary; fail "not consistent"; }
+	consistent "$1"
 }
 forking_shell() {
 	cat >s.sh <<-'END'

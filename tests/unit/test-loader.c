@@ -27,7 +27,7 @@ static const struct { const char *name, *says; } broken[] = {
 	{ "area-large", "at most 65536" }, { "area-flush", "without 'flush'" }, { "threads", "unknown thread model 7" },
 	{ "param-type", "unknown type 77" }, { "param-default", "default 'many'" }, { "param-twice", "declared twice" },
 	{ "param-choices", "no choices" }, { "param-reserved", "'plugin' is the host's" }, { "port-role", "unknown role" },
-	{ "filter-role", "a filter provides the role" },
+	{ "filter-role", "a filter provides each role" },
 };
 
 START_TEST(each_broken_plugin_is_refused_in_one_line)
