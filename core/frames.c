@@ -139,8 +139,8 @@ static struct page *try_deep(const struct loam_link *link, gfp_t gfp, unsigned o
 }
 
 /*
- * Ask everything that stands above the page allocator to give back what it does not use. Not a serialised instance: it may
- * be the one that asks, and then its lock is held.
+ * Ask every instance to give back what it does not use: consumers first, filters in front of the page allocator last. Not a
+ * serialised instance: it may be the one that asks, and then its lock is held.
  */
 static unsigned long reclaim(unsigned long want)
 {
@@ -150,7 +150,7 @@ static unsigned long reclaim(unsigned long want)
 	for (unsigned i = graph->nr; i-- && got < want;) {
 		struct loam_self *self = graph->instances[i];
 
-		if (self->created && self->plugin->desc.shrink && !self->serial && !self->links[LOAM_ROLE_PAGES].ops)
+		if (self->created && self->plugin->desc.shrink && !self->serial)
 			got += self->plugin->desc.shrink(self->inst, want - got);
 	}
 	return got;

@@ -2,6 +2,7 @@
 /* summary.c: what the machine did for a program, told at its exit. */
 #include "face.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -45,13 +46,14 @@ static void count_defect(void *arg, const char *text)
 static void take_numbers(struct numbers *numbers)
 {
 	struct loam_self *heap = loam__face.graph->heap;
+	int walked = -ENOTSUP;
 
 	memset(numbers, 0, sizeof(*numbers));
 	numbers->threads = loam__area_threads();
 	loam__quiesce();
 	loam__face_counts_sum(&numbers->allocs, &numbers->frees);
 	if (heap->plugin->desc.walk)
-		heap->plugin->desc.walk(heap->inst, count_live, numbers);
+		walked = heap->plugin->desc.walk(heap->inst, count_live, numbers);
 	for (unsigned i = 0; i < loam__face.graph->nr; i++) {
 		struct loam_self *self = loam__face.graph->instances[i];
 
@@ -61,7 +63,7 @@ static void take_numbers(struct numbers *numbers)
 	loam__resume();
 	loam__stat(heap, &numbers->heap);
 	/* A heap whose blocks nobody can list says itself how many there are. */
-	if (!heap->plugin->desc.walk) {
+	if (walked) {
 		numbers->walked = numbers->heap.live_blocks;
 		numbers->walked_bytes = numbers->heap.live_bytes;
 	}

@@ -52,6 +52,7 @@ typedef int (*loam_cache_fn)(void *arg, const struct loam_cache_info *info);
 #define LOAM_OBJECTS_RED_ZONE 2u        /* knows SLAB_RED_ZONE */
 #define LOAM_OBJECTS_POISON 4u          /* knows SLAB_POISON */
 #define LOAM_OBJECTS_SLABINFO 8u        /* `each` tells what slabinfo shows */
+#define LOAM_OBJECTS_OWN_FRAMES 32u     /* frames of a cache's objects are claimed for the owner in its args, and hold no others */
 #define LOAM_OBJECTS_KFREE 16u          /* an object may be freed as a block of its owner's heap, as kfree does */
 
 struct loam_objects_limits {

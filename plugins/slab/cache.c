@@ -310,7 +310,7 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 	const struct slab_heap *heap = inst;
 
 	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO |
-		       LOAM_OBJECTS_KFREE;
+		       LOAM_OBJECTS_KFREE | LOAM_OBJECTS_OWN_FRAMES;
 	limits->max_size = runs_max(&heap->runs);
 	limits->max_align = LOAM_PAGE_SIZE;
 }

@@ -2,6 +2,8 @@
 /* inspect.c: counters at any time; walk and check while the machine stands still; one address at a time. */
 #include "slab.h"
 
+#include "../common/ptrset.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,82 +106,51 @@ int slab_each(void *inst, loam_cache_fn fn, void *arg)
 
 /* ---- a machine that stands still: no locks, they are all held ---- */
 
-/** The objects that wait in arrays: a table with twice as many places. */
+/** The objects that wait in arrays. */
 struct waiting {
 	struct slab_heap *heap;
-	const void **table;
-	size_t size, n;         /* places, a power of two; entries */
+	struct ptrset set;
+	size_t n;
+	bool counting;          /* the first time round */
 };
 
-static size_t place_of(const struct waiting *waiting, const void *object)
+static void add_entries(struct waiting *waiting, void *const *entries, uint32_t n)
 {
-	size_t at = (size_t)(((uintptr_t)object >> 3) * 0x9e3779b97f4a7c15u >> 20) & (waiting->size - 1);
-
-	while (waiting->table[at] && waiting->table[at] != object)
-		at = (at + 1) & (waiting->size - 1);
-	return at;
+	if (waiting->counting)
+		waiting->n += n;
+	for (uint32_t i = 0; !waiting->counting && i < n; i++)
+		ptrset_add(&waiting->set, entries[i]);
 }
 
-static void count_entries(struct waiting *waiting, void *const *entries, uint32_t n)
+static void add_area(void *arg, void *at)
 {
-	(void)entries;
-	waiting->n += n;
-}
-
-static void enter_entries(struct waiting *waiting, void *const *entries, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		waiting->table[place_of(waiting, entries[i])] = entries[i];
-}
-
-struct each {
-	struct waiting *waiting;
-	void (*fn)(struct waiting *waiting, void *const *entries, uint32_t n);
-};
-
-static void each_in_area(void *arg, void *at)
-{
-	const struct each *each = arg;
 	const struct area *area = at;
 
 	for (uint32_t i = 0; i < SLAB_SLOTS; i++)
 		if (area->slots[i])
-			each->fn(each->waiting, area->slots[i]->entries, area->slots[i]->avail);
+			add_entries(arg, area->slots[i]->entries, area->slots[i]->avail);
 }
 
-static void each_array(struct waiting *waiting, void (*fn)(struct waiting *, void *const *, uint32_t))
+static void add_all(struct waiting *waiting)
 {
-	struct each each = { waiting, fn };
-
-	waiting->heap->host->areas(waiting->heap->self, each_in_area, &each);
+	waiting->heap->host->areas(waiting->heap->self, add_area, waiting);
 	list_for_each(pos, &waiting->heap->caches)
 	{
 		const struct cache *cache = list_of(pos, struct cache, link);
 
-		fn(waiting, cache->shared, cache->shared_avail);
+		add_entries(waiting, cache->shared, cache->shared_avail);
 	}
 }
 
 static bool waiting_open(struct waiting *waiting, struct slab_heap *heap)
 {
-	*waiting = (struct waiting){ .heap = heap, .size = 64 };
-	each_array(waiting, count_entries);
-	while (waiting->size < 2 * waiting->n)
-		waiting->size *= 2;
-	waiting->table = heap->host->meta_alloc(heap->self, waiting->size * sizeof(*waiting->table), 0);
-	if (waiting->table)
-		each_array(waiting, enter_entries);
-	return waiting->table;
-}
-
-static void waiting_close(struct waiting *waiting)
-{
-	waiting->heap->host->meta_free(waiting->heap->self, waiting->table, waiting->size * sizeof(*waiting->table));
-}
-
-static bool is_waiting(const struct waiting *waiting, const void *place)
-{
-	return waiting->table[place_of(waiting, place)];
+	*waiting = (struct waiting){ .heap = heap, .counting = true };
+	add_all(waiting);
+	waiting->counting = false;
+	if (!ptrset_open(&waiting->set, heap->host, heap->self, waiting->n))
+		return false;
+	add_all(waiting);
+	return true;
 }
 
 /** The numbers on a slab's stack, a bit each. */
@@ -221,7 +192,7 @@ static int walk_slab(const struct slab *slab, const struct waiting *waiting, loa
 	for (uint32_t i = 0; i < cache->num && !result; i++) {
 		char *place = slab->objects + (size_t)i * cache->size;
 
-		span.kind = on_stack(&bits, i) || is_waiting(waiting, place) ? LOAM_SPAN_FREE : LOAM_SPAN_LIVE;
+		span.kind = on_stack(&bits, i) || ptrset_has(&waiting->set, place) ? LOAM_SPAN_FREE : LOAM_SPAN_LIVE;
 		span.addr = place + cache->layout.left;
 		result = fn(arg, &span);
 	}
@@ -252,7 +223,7 @@ int slab_walk(void *inst, loam_walk_fn fn, void *arg)
 		result = result ? result : walk_list(&cache->partial, &waiting, fn, arg);
 		result = result ? result : walk_list(&cache->empty, &waiting, fn, arg);
 	}
-	waiting_close(&waiting);
+	ptrset_close(&waiting.set);
 	return result ? result : runs_walk(&heap->runs, fn, arg);
 }
 

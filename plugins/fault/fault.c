@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c: a filter that makes allocations fail, over pages, objects or a heap.
+ *
+ * Every allocation of the size range is counted. It fails when it is the nth, or a multiple of `every`, or by chance with
+ * `probability`; and then the next `run` - 1 of them fail too, since memory that is short stays short for a while. Chance comes
+ * from the machine's seed, so a run can be had again. Everything else passes through.
+ *
+ * The count is one number for all threads: with several threads the nth call is the nth in time, whoever makes it.
+ */
+#include "../common/lower.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { P_NTH, P_EVERY, P_PROBABILITY, P_RUN, P_MIN, P_MAX };
+
+static const struct loam_param params[] = {
+	[P_NTH] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "nth", .def = "0", .max = INT64_MAX,
+			     .help = "fail the nth allocation; 0: none"),
+	[P_EVERY] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "every", .def = "0", .max = INT64_MAX,
+			       .help = "fail each allocation whose number is a multiple of this; 0: none"),
+	[P_PROBABILITY] = LOAM_PARAM(.type = LOAM_PARAM_REAL, .name = "probability", .def = "0", .max = 1,
+				     .help = "fail by chance: 0 never, 1 always"),
+	[P_RUN] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "run", .def = "1", .min = 1, .max = INT64_MAX,
+			     .help = "how many allocations in a row fail each time"),
+	[P_MIN] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "min_size", .def = "0", .help = "only allocations of at least this"),
+	[P_MAX] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "max_size", .def = "0",
+			     .help = "only allocations of at most this; 0: any"),
+};
+
+static const struct loam_port_decl ports[] = {
+	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
+		  .flags = LOAM_PORT_LOWER, .name = "lower", .help = "what fails now and then"),
+};
+
+struct fault {
+	const struct loam_host *host;
+	struct loam_self *self;
+	const struct loam_port *heap, *objects, *pages, *any;
+	struct lower_caches caches;
+	uint64_t nth, every, chance, run, min, max;     /* chance: of 2^32 */
+	uint64_t count;         /* atomic: allocations seen */
+	uint64_t failing_until; /* atomic: those up to this number fail */
+	uint64_t failed;        /* atomic */
+};
+
+/* ---- the decision ---- */
+
+static LOAM_COLD bool fail(struct fault *fault, uint64_t from)
+{
+	/* Relaxed: numbers that order nothing. */
+	if (from)
+		__atomic_store_n(&fault->failing_until, from + fault->run - 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&fault->failed, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool fails(struct fault *fault, size_t bytes)
+{
+	uint64_t n;
+
+	if (bytes < fault->min || (fault->max && bytes > fault->max))
+		return false;
+	n = __atomic_add_fetch(&fault->count, 1, __ATOMIC_RELAXED);
+	if (n <= __atomic_load_n(&fault->failing_until, __ATOMIC_RELAXED))
+		return fail(fault, 0);
+	if (n == fault->nth || (fault->every && n % fault->every == 0))
+		return fail(fault, n);
+	if (fault->chance && (fault->host->random(fault->self) & UINT32_MAX) < fault->chance)
+		return fail(fault, n);
+	return false;
+}
+
+/* ---- heap ---- */
+
+static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+{
+	struct fault *fault = inst;
+
+	return fails(fault, bytes) ? NULL : loam_heap_alloc(fault->heap, bytes, align, gfp);
+}
+
+static void *heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+{
+	struct fault *fault = inst;
+
+	return fails(fault, bytes) ? NULL : lower_heap_zalloc(fault->heap, bytes, align, gfp);
+}
+
+static void heap_free(void *inst, void *ptr, struct page *page)
+{
+	lower_heap_free(((struct fault *)inst)->heap, ptr, page);
+}
+
+static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
+{
+	return lower_heap_usable(((struct fault *)inst)->heap, ptr, page);
+}
+
+static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
+{
+	return lower_heap_resize(((struct fault *)inst)->heap, ptr, page, bytes);
+}
+
+static void heap_limits(void *inst, struct loam_heap_limits *limits)
+{
+	lower_heap_limits(((struct fault *)inst)->heap, limits);
+}
+
+static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops), .alloc = heap_alloc, .free = heap_free,
+					       .usable_size = heap_usable_size, .zalloc = heap_zalloc,
+					       .resize = heap_resize, .limits = heap_limits };
+
+/* ---- objects ---- */
+
+static const struct loam_objects_ops objects_ops;
+
+static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
+{
+	struct fault *fault = inst;
+	struct lower_cache *cache = NULL;
+	int error = lower_cache_new(&fault->caches, fault->objects, &objects_ops, fault, args, sizeof(*cache), &cache);
+
+	*out = error ? NULL : &cache->pub;
+	return error;
+}
+
+static int objects_destroy(struct loam_cache *pub)
+{
+	struct lower_cache *cache = (struct lower_cache *)pub;
+
+	return lower_cache_destroy(&((struct fault *)cache->filter)->caches, cache);
+}
+
+static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
+{
+	struct lower_cache *cache = (struct lower_cache *)pub;
+
+	return fails(cache->filter, pub->object_size) ? NULL : loam_cache_ops(cache->lower)->alloc(cache->lower, gfp);
+}
+
+static void objects_free(struct loam_cache *pub, void *object)
+{
+	struct lower_cache *cache = (struct lower_cache *)pub;
+
+	loam_cache_ops(cache->lower)->free(cache->lower, object);
+}
+
+static unsigned long objects_shrink(struct loam_cache *pub)
+{
+	return lower_cache_shrink(((struct lower_cache *)pub)->lower);
+}
+
+static int objects_each(void *inst, loam_cache_fn fn, void *arg)
+{
+	return lower_each(((struct fault *)inst)->objects, fn, arg);
+}
+
+static void objects_limits(void *inst, struct loam_objects_limits *limits)
+{
+	lower_objects_limits(((struct fault *)inst)->objects, limits);
+}
+
+static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops), .create = objects_create,
+						     .destroy = objects_destroy, .alloc = objects_alloc,
+						     .free = objects_free, .shrink = objects_shrink,
+						     .each = objects_each, .limits = objects_limits };
+
+/* ---- pages: bulk ops are left to the host, which then comes here for each page ---- */
+
+static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn, unsigned long count)
+{
+	return lower_pages_add(((struct fault *)inst)->pages, zone, pfn, count);
+}
+
+static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
+{
+	struct fault *fault = inst;
+
+	return fails(fault, LOAM_PAGE_SIZE << order) ? NULL : lower_pages_alloc(fault->pages, zone, order, flags);
+}
+
+static void pages_free(void *inst, const struct loam_zone *zone, struct page *page, unsigned order)
+{
+	lower_pages_free(((struct fault *)inst)->pages, zone, page, order);
+}
+
+static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
+{
+	lower_pages_counts(((struct fault *)inst)->pages, zone, counts);
+}
+
+static void pages_limits(void *inst, struct loam_pages_limits *limits)
+{
+	lower_pages_limits(((struct fault *)inst)->pages, limits);
+}
+
+static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops), .add = pages_add, .alloc = pages_alloc,
+						 .free = pages_free, .counts = pages_counts, .limits = pages_limits };
+
+/* ---- introspection: that of the instance below, which nobody else reaches ---- */
+
+static int fault_stat(void *inst, struct loam_stat *stat)
+{
+	struct fault *fault = inst;
+
+	fault->host->stat(fault->any, stat);
+	stat->failures += __atomic_load_n(&fault->failed, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int fault_walk(void *inst, loam_walk_fn fn, void *arg)
+{
+	struct fault *fault = inst;
+
+	return fault->host->walk(fault->any, fn, arg);
+}
+
+static void fault_tell(void *inst, void (*line)(void *arg, const char *text), void *arg)
+{
+	const struct fault *fault = inst;
+	char text[100];
+
+	snprintf(text, sizeof(text), "failed on purpose %llu of %llu allocations",
+		 (unsigned long long)__atomic_load_n(&fault->failed, __ATOMIC_RELAXED),
+		 (unsigned long long)__atomic_load_n(&fault->count, __ATOMIC_RELAXED));
+	line(arg, text);
+}
+
+static int fault_create(const struct loam_host *host, const struct loam_args *args, void **inst)
+{
+	struct fault *fault;
+
+	if (args->params[P_MAX].u && args->params[P_MIN].u > args->params[P_MAX].u) {
+		host->explain(args->self, "min_size is larger than max_size");
+		return -EINVAL;
+	}
+	fault = host->meta_alloc(args->self, sizeof(*fault), 64);
+	if (!fault)
+		return -ENOMEM;
+	fault->host = host;
+	fault->self = args->self;
+	fault->heap = args->lower[LOAM_ROLE_HEAP];
+	fault->objects = args->lower[LOAM_ROLE_OBJECTS];
+	fault->pages = args->lower[LOAM_ROLE_PAGES];
+	fault->any = args->ports[0];
+	fault->nth = (uint64_t)args->params[P_NTH].i;
+	fault->every = (uint64_t)args->params[P_EVERY].i;
+	fault->chance = (uint64_t)(args->params[P_PROBABILITY].r * 4294967296.0);
+	fault->run = (uint64_t)args->params[P_RUN].i;
+	fault->min = args->params[P_MIN].u;
+	fault->max = args->params[P_MAX].u;
+	lower_caches_open(&fault->caches, host, args->self, 1);
+	*inst = fault;
+	return 0;
+}
+
+static void fault_destroy(void *inst)
+{
+	struct fault *fault = inst;
+
+	lower_caches_close(&fault->caches);
+	fault->host->meta_free(fault->self, fault, sizeof(*fault));
+}
+
+static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &pages_ops),
+					       LOAM_ROLE(LOAM_ROLE_OBJECTS, &objects_ops),
+					       LOAM_ROLE(LOAM_ROLE_HEAP, &heap_ops) };
+
+LOAM_PLUGIN(.name = "fault", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
+	    .summary = "filter: allocations fail, the nth, every nth, by chance, in runs, by size", LOAM_PARAMS(params),
+	    LOAM_PORTS(ports), LOAM_ROLES(roles), .create = fault_create, .destroy = fault_destroy, .stat = fault_stat,
+	    .walk = fault_walk, .tell = fault_tell);

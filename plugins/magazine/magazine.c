@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * magazine.c: a filter with local caches in front of any pages, objects or heap plugin.
+ *
+ * After Bonwick and Adams: each thread (each logical CPU, for kernel code) has for every kind of item two magazines, stacks of
+ * pointers to free items. Alloc pops and free pushes, without a lock. When a thread's magazines are both empty, or both full,
+ * one is exchanged for a full or empty one of the depot, which all threads share; so what one thread frees and another
+ * one allocates moves by magazines and not by items. Only when the depot cannot help are items taken from the instance below or
+ * given to it, half a magazine at once. So an allocator with one lock around everything scales by a line of configuration.
+ *
+ * Items are: blocks of a heap by size class (../common/classes.h; a request is rounded up to its class, so that any block of
+ * a class serves it), the objects of each cache, and single pages of each zone. Larger blocks, larger pages, requests for a
+ * zone of memory and aligned ones pass through. So do caches with red zones or poison, which must see every free, and
+ * those with a constructor over an instance that constructs at each alloc.
+ *
+ * A mark for each 16 bytes of the machine's memory says of which class the block there is, so a free asks nobody for the
+ * size. Where blocks lie outside the machine (foreign) the instance below is asked. An item that is freed twice in a row is
+ * found out; a page always.
+ *
+ * What it costs: memory that waits in the magazines of one thread does not serve another. shrink gives back what the depots and
+ * the caller hold; a thread's end all that it held.
+ */
+#include "magazine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { P_ROUNDS, P_DEPOT };
+
+static const struct loam_param params[] = {
+	[P_ROUNDS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "rounds", .def = "64", .min = 4, .max = 1024,
+				.help = "items of a magazine; fewer for large ones, so that it holds at most 64 KiB"),
+	[P_DEPOT] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "depot", .def = "1M",
+			       .help = "bytes that the depot of a kind of items may hold; at least one magazine, at most 64"),
+};
+
+static const struct loam_port_decl ports[] = {
+	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
+		  .flags = LOAM_PORT_LOWER, .name = "lower", .help = "what the caches stand in front of"),
+};
+
+/* ---- introspection ---- */
+
+struct summing {
+	struct magazine *magazine;
+	struct loam_stat *stat;
+};
+
+static void sum_passed(struct loam_stat *stat, const struct passed *passed)
+{
+	/* Frees before allocations: what is live is never counted below zero. */
+	stat->frees += __atomic_load_n(&passed->frees, __ATOMIC_ACQUIRE);
+	stat->live_bytes -= __atomic_load_n(&passed->bytes_out, __ATOMIC_ACQUIRE);
+	stat->allocs += __atomic_load_n(&passed->allocs, __ATOMIC_RELAXED);
+	stat->live_bytes += __atomic_load_n(&passed->bytes_in, __ATOMIC_RELAXED);
+	stat->failures += __atomic_load_n(&passed->failures, __ATOMIC_RELAXED);
+}
+
+static void sum_bin(struct loam_stat *stat, const struct bin *bin, const uint64_t *bin_allocs, const uint64_t *bin_frees)
+{
+	uint64_t frees = __atomic_load_n(bin_frees, __ATOMIC_ACQUIRE), allocs = __atomic_load_n(bin_allocs, __ATOMIC_RELAXED);
+
+	stat->frees += frees;
+	stat->allocs += allocs;
+	stat->live_bytes += (allocs - frees) * bin->size;
+}
+
+static void sum_area(void *arg, void *at)
+{
+	const struct summing *summing = arg;
+	const struct area *area = at;
+
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		sum_bin(summing->stat, &summing->magazine->bins[i], &area->pairs[i].allocs, &area->pairs[i].frees);
+	sum_passed(summing->stat, &area->passed);
+}
+
+static int mag_stat(void *inst, struct loam_stat *stat)
+{
+	struct magazine *magazine = inst;
+	struct summing summing = { magazine, stat };
+	struct loam_stat below = { .size = sizeof(below) };
+
+	magazine->host->areas(magazine->self, sum_area, &summing);
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		sum_bin(stat, &magazine->bins[i], &magazine->bins[i].allocs, &magazine->bins[i].frees);
+	sum_passed(stat, &magazine->shared);
+	stat->live_blocks = stat->allocs - stat->frees;
+	magazine->host->stat(magazine->any, &below);
+	stat->footprint = below.footprint;
+	return 0;
+}
+
+/** Collects what waits in magazines: how many, then which. */
+struct collecting {
+	struct magazine *magazine;
+	struct ptrset set;
+	size_t n;
+	bool counting;
+};
+
+static void collect_mag(struct collecting *collecting, const struct mag *mag)
+{
+	if (mag && collecting->counting)
+		collecting->n += mag->n;
+	for (uint32_t i = 0; mag && !collecting->counting && i < mag->n; i++)
+		ptrset_add(&collecting->set, mag->items[i]);
+}
+
+static void collect_area(void *arg, void *at)
+{
+	const struct area *area = at;
+
+	for (uint32_t i = 0; i < MAG_BINS; i++) {
+		collect_mag(arg, area->pairs[i].loaded);
+		collect_mag(arg, area->pairs[i].prev);
+	}
+}
+
+static void collect(struct collecting *collecting)
+{
+	struct magazine *magazine = collecting->magazine;
+
+	magazine->host->areas(magazine->self, collect_area, collecting);
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		for (const struct mag *mag = magazine->bins[i].full; mag; mag = mag->next)
+			collect_mag(collecting, mag);
+}
+
+struct walking {
+	struct collecting *collecting;
+	loam_walk_fn fn;
+	void *arg;
+};
+
+static int walk_span(void *arg, const struct loam_span *below)
+{
+	const struct walking *walking = arg;
+	struct loam_span span = *below;
+
+	if (ptrset_has(&walking->collecting->set, span.page ? (const void *)span.page : span.addr))
+		span.kind = LOAM_SPAN_FREE;
+	return walking->fn(walking->arg, &span);
+}
+
+/* What the instance below has handed out and waits here is free. */
+static int mag_walk(void *inst, loam_walk_fn fn, void *arg)
+{
+	struct magazine *magazine = inst;
+	struct collecting collecting = { .magazine = magazine, .counting = true };
+	struct walking walking = { &collecting, fn, arg };
+	int result;
+
+	collect(&collecting);
+	collecting.counting = false;
+	if (!ptrset_open(&collecting.set, magazine->host, magazine->self, collecting.n))
+		return -ENOMEM;
+	collect(&collecting);
+	result = magazine->host->walk(magazine->any, walk_span, &walking);
+	ptrset_close(&collecting.set);
+	return result;
+}
+
+struct checking {
+	struct magazine *magazine;
+	loam_check_fn fn;
+	void *arg;
+	int defects;
+};
+
+static void check_mag(struct checking *checking, const struct bin *bin, const struct mag *mag)
+{
+	char text[120];
+
+	if (!mag)
+		return;
+	for (uint32_t i = 0; i < mag->n && mag->n <= bin->rounds && bin->index < MAG_PAGES; i++) {
+		const uint8_t *mark = loam_ptr_page(checking->magazine->map, mag->items[i]) ?
+					      mag_mark(checking->magazine, mag->items[i]) : NULL;
+
+		if (!mark || *mark == bin->index + 1)
+			continue;
+		snprintf(text, sizeof(text), "block %p waits for class %u and is marked %#x", mag->items[i], bin->index + 1, *mark);
+		checking->defects++;
+		checking->fn(checking->arg, text);
+	}
+	if (mag->n <= bin->rounds)
+		return;
+	snprintf(text, sizeof(text), "a magazine of %u holds %u", bin->rounds, mag->n);
+	checking->defects++;
+	checking->fn(checking->arg, text);
+}
+
+static void check_area(void *arg, void *at)
+{
+	struct checking *checking = arg;
+	const struct area *area = at;
+
+	for (uint32_t i = 0; i < MAG_BINS; i++) {
+		check_mag(checking, &checking->magazine->bins[i], area->pairs[i].loaded);
+		check_mag(checking, &checking->magazine->bins[i], area->pairs[i].prev);
+	}
+}
+
+static int mag_check(void *inst, loam_check_fn fn, void *arg)
+{
+	struct checking checking = { inst, fn, arg, 0 };
+	struct magazine *magazine = inst;
+
+	magazine->host->areas(magazine->self, check_area, &checking);
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		for (const struct mag *mag = magazine->bins[i].full; mag; mag = mag->next)
+			check_mag(&checking, &magazine->bins[i], mag);
+	return checking.defects;
+}
+
+/* ---- create and destroy ---- */
+
+static void open_heap(struct magazine *magazine)
+{
+	struct loam_heap_limits limits = { .size = sizeof(limits) };
+	uint32_t n = CLASSES_FINE;
+
+	lower_heap_limits(magazine->heap, &limits);
+	/* The heap's own limit, or its alignment, may be too small for the larger classes. */
+	while (n && limits.max_size && classes_fine_size(n - 1) > limits.max_size)
+		n--;
+	for (uint32_t i = 0; i < n; i++)
+		mag_bin_open(magazine, i, classes_fine_size(i));
+	magazine->heap_max = n ? classes_fine_size(n - 1) : 0;
+	for (size_t bytes = 1; bytes <= MAG_SMALL_MAX; bytes += 16)
+		magazine->small[(bytes + 15) / 16] = (uint8_t)classes_fine_index(bytes + 15);
+}
+
+static int mag_create(const struct loam_host *host, const struct loam_args *args, void **inst)
+{
+	size_t chunks = (host->map->low_bytes + MAG_CHUNK - 1) / MAG_CHUNK;
+	struct magazine *magazine = host->meta_alloc(args->self, sizeof(*magazine), 64);
+
+	if (!magazine)
+		return -ENOMEM;
+	magazine->nr_chunks = chunks + 1;
+	magazine->marks = host->meta_alloc(args->self, magazine->nr_chunks * sizeof(*magazine->marks), 0);
+	if (!magazine->marks) {
+		host->meta_free(args->self, magazine, sizeof(*magazine));
+		return -ENOMEM;
+	}
+	magazine->host = host;
+	magazine->map = host->map;
+	magazine->base = host->map->base;
+	magazine->self = args->self;
+	magazine->local = args->local;
+	magazine->heap = args->lower[LOAM_ROLE_HEAP];
+	magazine->objects = args->lower[LOAM_ROLE_OBJECTS];
+	magazine->pages = args->lower[LOAM_ROLE_PAGES];
+	magazine->any = args->ports[0];
+	magazine->rounds = (uint32_t)args->params[P_ROUNDS].i;
+	magazine->depot_bytes = args->params[P_DEPOT].u;
+	host->lock_init(args->self, &magazine->lock, 1, "magazine");
+	lower_caches_open(&magazine->all, host, args->self, 1);
+	if (magazine->heap)
+		open_heap(magazine);
+	if (magazine->objects) {
+		struct loam_objects_limits limits = { .size = sizeof(limits) };
+
+		lower_objects_limits(magazine->objects, &limits);
+		magazine->caps = limits.caps;
+	}
+	*inst = magazine;
+	return 0;
+}
+
+static void mag_destroy(void *inst)
+{
+	struct magazine *magazine = inst;
+	const struct loam_host *host = magazine->host;
+
+	/* Caches that were not destroyed: their objects go with the instance below. */
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		if (magazine->bins[i].used) {
+			mag_bin_forget(magazine, &magazine->bins[i]);
+			mag_bin_close(magazine, &magazine->bins[i]);
+		}
+	lower_caches_close(&magazine->all);
+	for (size_t i = 0; i < magazine->nr_chunks; i++)
+		if (magazine->marks[i])
+			host->meta_free(magazine->self, magazine->marks[i], MAG_CHUNK / 16);
+	host->lock_destroy(&magazine->lock);
+	host->meta_free(magazine->self, magazine->marks, magazine->nr_chunks * sizeof(*magazine->marks));
+	host->meta_free(magazine->self, magazine, sizeof(*magazine));
+}
+
+static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &mag_pages_ops),
+					       LOAM_ROLE(LOAM_ROLE_OBJECTS, &mag_objects_ops),
+					       LOAM_ROLE(LOAM_ROLE_HEAP, &mag_heap_ops) };
+
+LOAM_PLUGIN(.name = "magazine", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
+	    .summary = "filter: local caches with a depot in front of pages, objects or a heap", LOAM_PARAMS(params),
+	    LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = mag_create,
+	    .destroy = mag_destroy, .flush = mag_flush, .stat = mag_stat, .walk = mag_walk, .check = mag_check,
+	    .shrink = mag_shrink);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * magazine.h: what the files of the filter magazine share.
+ *
+ * magazine.c  descriptor, create, introspection
+ * depot.c     magazines: exchanged with the depot, filled from and emptied into the instance below
+ * roles.c     heap, objects and pages in front of that
+ */
+#ifndef LOAM_MAGAZINE_H
+#define LOAM_MAGAZINE_H
+
+#include "../common/classes.h"
+#include "../common/lower.h"
+#include "../common/ptrset.h"
+
+#define MAG_BINS 512                    /* kinds of items with a place in the local areas */
+#define MAG_PAGES CLASSES_FINE          /* the bins of single pages, one for each zone, behind those of the size classes */
+#define MAG_CACHES (MAG_PAGES + LOAM_ZONES)     /* from here on: caches of objects */
+#define MAG_HEAP_MAX 32768u             /* bytes of the largest size class */
+#define MAG_CHUNK ((size_t)2 << 20)     /* of the machine's memory: one table of marks */
+#define MAG_SMALL_MAX 1024              /* requests up to here find their class by one table look-up */
+
+/** Items that are free here and handed out by the instance below. Its holder's alone; read by walk. */
+struct mag {
+	struct mag *next;       /* in a depot's list */
+	uint32_t n;             /* atomic, relaxed: counts reads it */
+	uint32_t rounds;        /* how many fit */
+	void *items[];          /* blocks, objects, or struct page */
+};
+
+/** A thread's two magazines of a bin: with two, taking and giving at a border does not go to the depot each time. */
+struct pair {
+	struct mag *loaded, *prev;      /* NULL: none yet */
+	uint64_t allocs, frees;         /* of the bin's items by this thread; one writer, relaxed */
+};
+
+/** What passed through: not items of a bin. */
+struct passed {
+	uint64_t allocs, frees, bytes_in, bytes_out, failures;
+};
+
+/** A local area. */
+struct area {
+	struct pair pairs[MAG_BINS];
+	struct passed passed;           /* one writer, relaxed */
+	size_t chunk;                   /* the chunk of the last free and its marks: the processor need not wait for the table */
+	uint8_t *marks;                 /* NULL: none yet */
+};
+
+struct magazine;
+struct mag_cache;
+
+/** A kind of items and its depot. */
+struct bin {
+	struct loam_lock lock;
+	struct mag *full, *empty;       /* under the lock */
+	uint64_t allocs, frees;         /* atomic: by threads without an area */
+	size_t size;                    /* bytes of an item */
+	uint32_t nr_full, max_full;     /* nr_full: atomic, read by counts */
+	uint32_t rounds;                /* items of a magazine */
+	uint32_t index;
+	bool used;                      /* the lock is made */
+};
+
+struct mag_cache {
+	struct lower_cache base;        /* first */
+	struct bin *bin;                /* NULL: its objects are not cached */
+};
+
+struct magazine {
+	struct loam_local local;
+	const struct loam_host *host;
+	const struct loam_map *map;
+	struct loam_self *self;
+	const struct loam_port *heap, *objects, *pages, *any;
+	char *base;                     /* the machine's memory */
+	size_t heap_max;                /* bytes of the largest class in use */
+	uint8_t **marks;                /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
+	uint8_t small[MAG_SMALL_MAX / 16 + 1];  /* (bytes + 15) / 16 to class */
+	size_t nr_chunks;
+	bool outside;                   /* the heap below has given out blocks outside the machine's memory; atomic */
+	uint32_t rounds;                /* the parameter */
+	size_t depot_bytes;
+	uint32_t caps;                  /* LOAM_OBJECTS_* of the instance below */
+	struct lower_caches all;
+	struct loam_lock lock;          /* of cache bins: who has which */
+	struct mag_cache *caches[MAG_BINS];     /* by bin; written under the lock; atomic */
+	const struct loam_zone *zones[LOAM_ZONES];
+	struct passed shared;           /* atomic: of threads without an area */
+	char page_mark;                 /* its address, in own[0] of a frame that waits here */
+	struct bin bins[MAG_BINS];
+};
+
+/* ---- counting ---- */
+
+static inline void mag_bump(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/* @counter: an offset in struct passed. */
+static inline void mag_passed(struct magazine *magazine, struct area *area, size_t counter, uint64_t n)
+{
+	if (loam_likely(area != NULL))
+		mag_bump((uint64_t *)((char *)&area->passed + counter), n);
+	else
+		__atomic_fetch_add((uint64_t *)((char *)&magazine->shared + counter), n, __ATOMIC_RELAXED);
+}
+
+static inline void mag_failed(struct magazine *magazine, struct area *area)
+{
+	mag_passed(magazine, area, offsetof(struct passed, failures), 1);
+}
+
+static inline void mag_came(struct area *area, struct bin *bin)
+{
+	if (loam_likely(area != NULL))
+		mag_bump(&area->pairs[bin->index].allocs, 1);
+	else
+		__atomic_fetch_add(&bin->allocs, 1, __ATOMIC_RELAXED);
+}
+
+static inline void mag_went(struct area *area, struct bin *bin)
+{
+	if (loam_likely(area != NULL))
+		mag_bump(&area->pairs[bin->index].frees, 1);
+	else
+		__atomic_fetch_add(&bin->frees, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- the short ways ---- */
+
+static inline void *mag_pop(struct pair *pair)
+{
+	struct mag *mag = pair->loaded;
+	uint32_t n = loam_likely(mag != NULL) ? mag->n : 0;
+
+	if (loam_unlikely(!n))
+		return NULL;
+	__atomic_store_n(&mag->n, n - 1, __ATOMIC_RELAXED);
+	mag_bump(&pair->allocs, 1);
+	return mag->items[n - 1];
+}
+
+/* False: no magazine, or a full one, or the item is what came last: freed twice. */
+static inline bool mag_push(struct pair *pair, void *item)
+{
+	struct mag *mag = pair->loaded;
+	uint32_t n;
+
+	if (loam_unlikely(!mag))
+		return false;
+	n = mag->n;
+	if (loam_unlikely(n == mag->rounds || (n && mag->items[n - 1] == item)))
+		return false;
+	mag->items[n] = item;
+	/* Release: in a child of fork the item is there when the number says so. */
+	__atomic_store_n(&mag->n, n + 1, __ATOMIC_RELEASE);
+	mag_bump(&pair->frees, 1);
+	return true;
+}
+
+/* The mark of a block in the machine's memory, or NULL: its chunk has none. */
+static inline uint8_t *mag_mark(const struct magazine *magazine, const void *ptr)
+{
+	size_t off = (size_t)((const char *)ptr - magazine->map->base);
+	uint8_t *chunk = __atomic_load_n(&magazine->marks[off / MAG_CHUNK], __ATOMIC_ACQUIRE);
+
+	return loam_likely(chunk != NULL) ? &chunk[off % MAG_CHUNK / 16] : NULL;
+}
+
+/* ---- depot.c ---- */
+void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size);
+void mag_bin_close(struct magazine *magazine, struct bin *bin);
+void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
+void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item);
+unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin);
+unsigned long mag_drain_pair(struct magazine *magazine, struct bin *bin, struct pair *pair);
+void mag_bin_forget(struct magazine *magazine, struct bin *bin);
+void mag_flush(void *inst, void *area);
+unsigned long mag_shrink(void *inst, unsigned long pages);
+uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr);
+
+/* ---- roles.c ---- */
+extern const struct loam_heap_ops mag_heap_ops;
+extern const struct loam_objects_ops mag_objects_ops;
+extern const struct loam_pages_ops mag_pages_ops;
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* roles.c: the three roles in front of the magazines. */
+#include "magazine.h"
+
+#define ZONED (__GFP_DMA | __GFP_DMA32)
+
+/* ---- heap ---- */
+
+/* The class of a foreign block: the largest that it has room for. CLASSES_FINE: not cached. */
+static uint32_t class_of_size(const struct magazine *magazine, size_t usable)
+{
+	uint32_t class;
+
+	if (usable < 16 || usable >= 2 * magazine->heap_max)
+		return CLASSES_FINE;
+	class = classes_fine_index(usable > magazine->heap_max ? magazine->heap_max : usable);
+	return classes_fine_size(class) > usable ? class - 1 : class;
+}
+
+/* The class of a block; CLASSES_FINE: it is none of ours. */
+static inline uint32_t class_of(const struct magazine *magazine, const void *ptr, struct page *page)
+{
+	const uint8_t *mark;
+
+	if (loam_unlikely(!page))
+		return class_of_size(magazine, lower_heap_usable(magazine->heap, ptr, NULL));
+	mark = mag_mark(magazine, ptr);
+	return loam_likely(mark && *mark && !((uintptr_t)ptr % 16)) ? *mark - 1u : CLASSES_FINE;
+}
+
+/* Not more than the block will have when it comes out of a magazine again. */
+static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
+{
+	struct magazine *magazine = inst;
+	uint32_t class = class_of(magazine, ptr, page);
+
+	return class == CLASSES_FINE ? lower_heap_usable(magazine->heap, ptr, page) : classes_fine_size(class);
+}
+
+/* Not from a magazine: too large, aligned, or of a zone. A foreign block may go to one when it is freed. */
+static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, size_t align, gfp_t gfp)
+{
+	struct area *area = loam_area(&magazine->local);
+	void *ptr = loam_heap_alloc(magazine->heap, bytes, align, gfp);
+	struct page *page = loam_ptr_page(magazine->map, ptr);
+	uint32_t class = ptr ? class_of(magazine, ptr, page) : CLASSES_FINE;
+
+	if (!ptr) {
+		mag_failed(magazine, area);
+	} else if (class < CLASSES_FINE) {
+		mag_came(area, &magazine->bins[class]);
+	} else {
+		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
+		mag_passed(magazine, area, offsetof(struct passed, bytes_in), lower_heap_usable(magazine->heap, ptr, page));
+	}
+	return ptr;
+}
+
+/* A foreign block's class is known by its size only: it is counted as what it will be when it comes back. */
+static LOAM_NOINLINE void *recount(struct magazine *magazine, struct area *area, uint32_t class, void *ptr)
+{
+	uint32_t real = class_of_size(magazine, lower_heap_usable(magazine->heap, ptr, NULL));
+
+	mag_went(area, &magazine->bins[class]);
+	mag_came(area, &magazine->bins[real]);
+	return ptr;
+}
+
+static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+{
+	struct magazine *magazine = inst;
+	struct area *area = loam_area(&magazine->local);
+	uint32_t class;
+	void *ptr = NULL;
+
+	if (loam_unlikely(bytes > magazine->heap_max || align > 16 || gfp & ZONED))
+		return pass_alloc(magazine, bytes, align, gfp);
+	class = loam_likely(bytes <= MAG_SMALL_MAX) ? magazine->small[(bytes + 15) / 16] : classes_fine_index(bytes);
+	if (loam_likely(area != NULL))
+		ptr = mag_pop(&area->pairs[class]);
+	if (loam_unlikely(!ptr))
+		ptr = mag_take(magazine, &magazine->bins[class], area, gfp);
+	/* Relaxed: it was set before the first such block came here, and does not change back. */
+	if (loam_unlikely(__atomic_load_n(&magazine->outside, __ATOMIC_RELAXED) && ptr))
+		return recount(magazine, area, class, ptr);
+	return ptr;
+}
+
+static LOAM_NOINLINE void pass_free(struct magazine *magazine, void *ptr, struct page *page)
+{
+	struct area *area = loam_area(&magazine->local);
+
+	mag_passed(magazine, area, offsetof(struct passed, bytes_out), lower_heap_usable(magazine->heap, ptr, page));
+	mag_passed(magazine, area, offsetof(struct passed, frees), 1);
+	lower_heap_free(magazine->heap, ptr, page);
+}
+
+/* Another chunk than last time, no area, a block outside, not in a class, no room: all but the usual. */
+static LOAM_NOINLINE void free_slow(struct magazine *magazine, void *ptr, struct page *page)
+{
+	struct area *area = loam_area(&magazine->local);
+	uint32_t class = class_of(magazine, ptr, page);
+
+	if (area && page && class < CLASSES_FINE) {
+		area->chunk = (size_t)((char *)ptr - magazine->map->base) / MAG_CHUNK;
+		area->marks = magazine->marks[area->chunk];
+	}
+	if (class == CLASSES_FINE)
+		pass_free(magazine, ptr, page);
+	else if (!area || !mag_push(&area->pairs[class], ptr))
+		mag_give(magazine, &magazine->bins[class], area, ptr);
+}
+
+static void heap_free(void *inst, void *ptr, struct page *page)
+{
+	struct magazine *magazine = inst;
+	struct area *area = loam_area(&magazine->local);
+	size_t off = (size_t)((char *)ptr - magazine->base);
+
+	if (loam_likely(area && off / MAG_CHUNK == area->chunk && !((uintptr_t)ptr % 16) && area->marks)) {
+		uint8_t mark = area->marks[off % MAG_CHUNK / 16];
+
+		if (loam_likely(mark && mag_push(&area->pairs[mark - 1], ptr)))
+			return;
+	}
+	free_slow(magazine, ptr, page);
+}
+
+static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
+{
+	struct magazine *magazine = inst;
+	const uint8_t *mark = page ? mag_mark(magazine, ptr) : NULL;
+
+	/* A block of a class stays of its class. */
+	return page && !(mark && *mark) && bytes > 2 * magazine->heap_max &&
+	       lower_heap_resize(magazine->heap, ptr, page, bytes);
+}
+
+static void heap_limits(void *inst, struct loam_heap_limits *limits)
+{
+	lower_heap_limits(((struct magazine *)inst)->heap, limits);
+	limits->min_align = limits->min_align > 16 ? limits->min_align : 16;
+}
+
+const struct loam_heap_ops mag_heap_ops = { .size = sizeof(mag_heap_ops), .alloc = heap_alloc, .free = heap_free,
+					    .usable_size = heap_usable_size, .resize = heap_resize, .limits = heap_limits };
+
+/* ---- objects ---- */
+
+/* Objects that must be looked at, or built, each time are not kept here. */
+static bool may_cache(const struct magazine *magazine, const struct loam_cache_args *args)
+{
+	if (args->flags & (SLAB_RED_ZONE | SLAB_POISON | SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER))
+		return false;
+	return magazine->caps & LOAM_OBJECTS_CONSTRUCTED || (!args->ctor && !args->dtor);
+}
+
+static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache)
+{
+	struct bin *bin = NULL;
+
+	loam_lock(magazine->host, &magazine->lock);
+	for (uint32_t i = MAG_CACHES; i < MAG_BINS && !bin; i++)
+		if (!magazine->caches[i]) {
+			__atomic_store_n(&magazine->caches[i], cache, __ATOMIC_RELEASE);
+			bin = &magazine->bins[i];
+			bin->index = i;
+		}
+	loam_unlock(magazine->host, &magazine->lock);
+	if (bin)
+		mag_bin_open(magazine, bin->index, cache->base.pub.object_size);
+	return bin;
+}
+
+static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
+{
+	struct magazine *magazine = inst;
+	struct lower_cache *base = NULL;
+	int error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, args, sizeof(struct mag_cache),
+				    &base);
+
+	*out = error ? NULL : &base->pub;
+	if (!error && may_cache(magazine, args))
+		((struct mag_cache *)base)->bin = bin_for(magazine, (struct mag_cache *)base);
+	return error;
+}
+
+static int objects_destroy(struct loam_cache *pub)
+{
+	struct mag_cache *cache = (struct mag_cache *)pub;
+	struct magazine *magazine = cache->base.filter;
+	struct bin *bin = cache->bin;
+	int error;
+
+	if (bin) {
+		mag_bin_forget(magazine, bin);
+		mag_drain_bin(magazine, bin);
+	}
+	error = lower_cache_destroy(&magazine->all, &cache->base);
+	if (error || !bin)
+		return error;
+	mag_bin_close(magazine, bin);
+	loam_lock(magazine->host, &magazine->lock);
+	__atomic_store_n(&magazine->caches[bin->index], NULL, __ATOMIC_RELEASE);
+	loam_unlock(magazine->host, &magazine->lock);
+	return 0;
+}
+
+/* Not kept here: straight from and to the cache below. */
+static LOAM_NOINLINE void *pass_object(struct mag_cache *cache, gfp_t gfp)
+{
+	struct magazine *magazine = cache->base.filter;
+	struct area *area = loam_area(&magazine->local);
+	void *object = loam_cache_ops(cache->base.lower)->alloc(cache->base.lower, gfp);
+
+	if (object) {
+		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
+		mag_passed(magazine, area, offsetof(struct passed, bytes_in), cache->base.pub.object_size);
+	} else {
+		mag_failed(magazine, area);
+	}
+	return object;
+}
+
+static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
+{
+	struct mag_cache *cache = (struct mag_cache *)pub;
+	struct magazine *magazine = cache->base.filter;
+	struct area *area = loam_area(&magazine->local);
+	void *object = NULL;
+
+	if (loam_unlikely(!cache->bin))
+		return pass_object(cache, gfp);
+	if (loam_likely(area != NULL))
+		object = mag_pop(&area->pairs[cache->bin->index]);
+	return loam_likely(object != NULL) ? object : mag_take(magazine, cache->bin, area, gfp);
+}
+
+static LOAM_COLD void wrong_cache(struct mag_cache *cache, void *object)
+{
+	struct magazine *magazine = cache->base.filter;
+
+	magazine->host->report(magazine->self, LOAM_REPORT_WRONG_CACHE, object,
+			       "Wrong slab cache. %s but object is from another one", cache->base.pub.name);
+}
+
+/* Told where the frames tell it; else the instance below will, when the object comes to it. */
+static bool is_ours(const struct mag_cache *cache, const void *object)
+{
+	const struct magazine *magazine = cache->base.filter;
+	const struct page *page = loam_ptr_page(magazine->map, object);
+
+	return !(magazine->caps & LOAM_OBJECTS_OWN_FRAMES) || (page && page->owner == cache->base.pub.owner);
+}
+
+static void objects_free(struct loam_cache *pub, void *object)
+{
+	struct mag_cache *cache = (struct mag_cache *)pub;
+	struct magazine *magazine = cache->base.filter;
+	struct area *area = loam_area(&magazine->local);
+
+	if (loam_unlikely(!is_ours(cache, object))) {
+		wrong_cache(cache, object);
+	} else if (loam_unlikely(!cache->bin)) {
+		mag_passed(magazine, area, offsetof(struct passed, bytes_out), pub->object_size);
+		mag_passed(magazine, area, offsetof(struct passed, frees), 1);
+		loam_cache_ops(cache->base.lower)->free(cache->base.lower, object);
+	} else if (loam_unlikely(!area || !mag_push(&area->pairs[cache->bin->index], object))) {
+		mag_give(magazine, cache->bin, area, object);
+	}
+}
+
+static unsigned long objects_shrink(struct loam_cache *pub)
+{
+	struct mag_cache *cache = (struct mag_cache *)pub;
+	struct magazine *magazine = cache->base.filter;
+	struct area *area = loam_area(&magazine->local);
+
+	if (cache->bin) {
+		mag_drain_bin(magazine, cache->bin);
+		if (area)
+			mag_drain_pair(magazine, cache->bin, &area->pairs[cache->bin->index]);
+	}
+	return lower_cache_shrink(cache->base.lower);
+}
+
+static int objects_each(void *inst, loam_cache_fn fn, void *arg)
+{
+	return lower_each(((struct magazine *)inst)->objects, fn, arg);
+}
+
+static void objects_limits(void *inst, struct loam_objects_limits *limits)
+{
+	lower_objects_limits(((struct magazine *)inst)->objects, limits);
+}
+
+const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops), .create = objects_create,
+						  .destroy = objects_destroy, .alloc = objects_alloc, .free = objects_free,
+						  .shrink = objects_shrink, .each = objects_each, .limits = objects_limits };
+
+/* ---- pages: single ones are kept ---- */
+
+static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn, unsigned long count)
+{
+	struct magazine *magazine = inst;
+
+	if (!magazine->zones[zone->id]) {
+		magazine->zones[zone->id] = zone;
+		mag_bin_open(magazine, MAG_PAGES + zone->id, LOAM_PAGE_SIZE);
+	}
+	return lower_pages_add(magazine->pages, zone, pfn, count);
+}
+
+static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
+{
+	struct magazine *magazine = inst;
+	struct area *area = loam_area(&magazine->local);
+	struct bin *bin = &magazine->bins[MAG_PAGES + zone->id];
+	struct page *page = NULL;
+
+	if (order || flags & LOAM_PAGES_COLD) {
+		page = lower_pages_alloc(magazine->pages, zone, order, flags);
+		/* In frames: a block may come back in parts, and single frames go to magazines. */
+		for (unsigned long i = 0; page && i < 1ul << order; i++)
+			mag_came(area, bin);
+		if (!page)
+			mag_failed(magazine, area);
+		return page;
+	}
+	if (loam_likely(area != NULL))
+		page = mag_pop(&area->pairs[bin->index]);
+	if (loam_unlikely(!page))
+		page = mag_take(magazine, bin, area, 0);
+	if (loam_likely(page != NULL))
+		page->own[0] = NULL;
+	return page;
+}
+
+static void pages_free(void *inst, const struct loam_zone *zone, struct page *page, unsigned order)
+{
+	struct magazine *magazine = inst;
+	struct area *area = loam_area(&magazine->local);
+	struct bin *bin = &magazine->bins[MAG_PAGES + zone->id];
+
+	if (order) {
+		for (unsigned long i = 0; i < 1ul << order; i++)
+			mag_went(area, bin);
+		lower_pages_free(magazine->pages, zone, page, order);
+		return;
+	}
+	if (loam_unlikely(page->own[0] == &magazine->page_mark)) {
+		magazine->host->report(magazine->self, LOAM_REPORT_DOUBLE_FREE, loam_page_ptr(magazine->map, page),
+				       "frame %lu is free already", loam_page_pfn(magazine->map, page));
+		return;
+	}
+	page->own[0] = &magazine->page_mark;
+	if (loam_unlikely(!area || !mag_push(&area->pairs[bin->index], page)))
+		mag_give(magazine, bin, area, page);
+}
+
+struct counting {
+	uint32_t bin;
+	unsigned long frames;
+};
+
+static void count_pair(void *arg, void *at)
+{
+	struct counting *counting = arg;
+	const struct pair *pair = &((struct area *)at)->pairs[counting->bin];
+	const struct mag *mags[] = { __atomic_load_n(&pair->loaded, __ATOMIC_ACQUIRE), __atomic_load_n(&pair->prev, __ATOMIC_ACQUIRE) };
+
+	/* Magazines of pages are never unmade while the machine is up. */
+	for (unsigned i = 0; i < 2; i++)
+		counting->frames += mags[i] ? __atomic_load_n(&mags[i]->n, __ATOMIC_RELAXED) : 0;
+}
+
+static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
+{
+	struct magazine *magazine = inst;
+	struct bin *bin = &magazine->bins[MAG_PAGES + zone->id];
+	struct counting counting = { bin->index, 0 };
+
+	lower_pages_counts(magazine->pages, zone, counts);
+	magazine->host->areas(magazine->self, count_pair, &counting);
+	loam_lock(magazine->host, &bin->lock);
+	for (const struct mag *mag = bin->full; mag; mag = mag->next)
+		counting.frames += mag->n;
+	loam_unlock(magazine->host, &bin->lock);
+	counts[0] += counting.frames;
+}
+
+static void pages_limits(void *inst, struct loam_pages_limits *limits)
+{
+	lower_pages_limits(((struct magazine *)inst)->pages, limits);
+}
+
+const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops), .add = pages_add, .alloc = pages_alloc,
+					      .free = pages_free, .counts = pages_counts, .limits = pages_limits };
