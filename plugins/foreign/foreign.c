@@ -253,15 +253,21 @@ static void foreign_flush(void *inst, void *area)
 
 /* ---- create and destroy ---- */
 
-static void *open_library(const char *name)
+/* The first of the files that opens; a name that is none of the known is a file itself. @why: what the first one failed of. */
+static void *open_library(const char *name, char *why, size_t size)
 {
+	const char *const only[] = { name, NULL, NULL, NULL, NULL }, *const *files = only;
 	void *handle = NULL;
 
 	for (size_t i = 0; i < LOAM_LEN(known); i++)
-		for (size_t f = 0; !strcmp(known[i].name, name) && f < LOAM_LEN(known[i].files) && !handle; f++)
-			if (known[i].files[f])
-				handle = dlopen(known[i].files[f], RTLD_NOW | RTLD_LOCAL);
-	return handle ? handle : dlopen(name, RTLD_NOW | RTLD_LOCAL);
+		if (!strcmp(known[i].name, name))
+			files = known[i].files;
+	for (size_t i = 0; i < LOAM_LEN(known[0].files) && files[i] && !handle; i++) {
+		handle = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+		if (!handle && !i)
+			snprintf(why, size, "%s", dlerror());
+	}
+	return handle;
 }
 
 /* A function of the library itself, not of one that it stands on. */
@@ -300,6 +306,7 @@ static int foreign_create(const struct loam_host *host, const struct loam_args *
 {
 	struct foreign *foreign = host->meta_alloc(args->self, sizeof(*foreign), 64);
 	const char *library = args->params[P_LIBRARY].s;
+	char why[160];
 	int error = -EINVAL;
 
 	if (!foreign)
@@ -308,9 +315,9 @@ static int foreign_create(const struct loam_host *host, const struct loam_args *
 	foreign->self = args->self;
 	foreign->local = args->local;
 	foreign->bytes = args->params[P_BYTES].b;
-	foreign->handle = open_library(library);
+	foreign->handle = open_library(library, why, sizeof(why));
 	if (!foreign->handle)
-		host->explain(args->self, "library '%s': %s", library, dlerror());
+		host->explain(args->self, "library '%s': %s", library, why);
 	else
 		error = bind(foreign, library);
 	if (error) {
