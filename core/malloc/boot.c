@@ -136,6 +136,7 @@ static void open_face(struct loam__graph *graph)
 	/* Every heap gives 16, by its own or because it is asked; one that cannot serves nothing. */
 	loam__face.align_max = least(limits.max_align, SIZE_MAX);
 	loam__face.heap = &graph->heap->top;
+	loam__face.owner = graph->heap->owner;
 	loam__face.heap_max = least(limits.max_size, SIZE_MAX / 2);
 	if (graph->large)
 		loam__face.heap_max = least(graph->large - 1, loam__face.heap_max);

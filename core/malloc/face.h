@@ -33,6 +33,7 @@ struct face {
 	struct page *pages;
 	size_t heap_max;                /* larger requests, and larger alignments, go to the large window */
 	size_t align_max;
+	uint32_t owner;                 /* id of the heap */
 	struct loam__graph *graph;
 	const struct loam_port *foreign;        /* whose addresses outside the machine's memory are, or NULL */
 	/*

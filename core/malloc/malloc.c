@@ -214,7 +214,11 @@ FACE_EXPORT void FACE(free)(void *ptr)
 		return;
 	}
 	page = loam__face.pages + (off >> LOAM_PAGE_SHIFT);
-	link = loam_port_link(loam__owner_of(page)->heap);
+	/*
+	 * Nearly every block is the face's own heap's. To ask for that first is a branch that the processor foresees, so that
+	 * what follows need not wait for the loads that lead from the block to its owner.
+	 */
+	link = loam_port_link(loam_likely(page->owner == loam__face.owner) ? loam__face.heap : loam__owner_of(page)->heap);
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 

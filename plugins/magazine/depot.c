@@ -4,11 +4,6 @@
 
 /* ---- items and the instance below ---- */
 
-static size_t mag_bytes(const struct bin *bin)
-{
-	return sizeof(struct mag) + bin->rounds * sizeof(void *);
-}
-
 /** The mark of a block; its chunk gets a table when it has none. NULL: no memory. */
 uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr)
 {
@@ -67,139 +62,127 @@ static void *below(struct magazine *magazine, const struct bin *bin, gfp_t gfp)
 	return loam_cache_ops(lower)->alloc(lower, gfp);
 }
 
-/* Items [0, @n) go back. */
-static void give_below(struct magazine *magazine, const struct bin *bin, void **items, uint32_t n)
+static void give_below(struct magazine *magazine, const struct bin *bin, void *item)
 {
 	struct loam_cache *lower;
 
 	if (bin->index < MAG_PAGES) {
-		for (uint32_t i = 0; i < n; i++)
-			to_heap(magazine, items[i]);
+		to_heap(magazine, item);
 	} else if (bin->index < MAG_CACHES) {
-		for (uint32_t i = 0; i < n; i++)
-			((struct page *)items[i])->own[0] = NULL;
-		lower_pages_free_bulk(magazine->pages, magazine->zones[bin->index - MAG_PAGES], n, (struct page **)items);
+		((struct page *)item)->own[0] = NULL;
+		lower_pages_free(magazine->pages, magazine->zones[bin->index - MAG_PAGES], item, 0);
 	} else {
 		lower = magazine->caches[bin->index]->base.lower;
-		for (uint32_t i = 0; i < n; i++)
-			loam_cache_ops(lower)->free(lower, items[i]);
+		loam_cache_ops(lower)->free(lower, item);
 	}
 }
 
-/* Half a magazine at once, as far as memory goes. */
-static void fill(struct magazine *magazine, const struct bin *bin, struct mag *mag, gfp_t gfp)
+/* A list of items that nobody else sees. Returns how many there were. */
+static unsigned long give_list(struct magazine *magazine, const struct bin *bin, void *item)
 {
-	uint32_t want = (bin->rounds + 1) / 2, n = mag->n;
+	unsigned long n = 0;
 
-	if (bin->index >= MAG_PAGES && bin->index < MAG_CACHES) {
-		n += lower_pages_alloc_bulk(magazine->pages, magazine->zones[bin->index - MAG_PAGES], want,
-					    (struct page **)&mag->items[n], 0);
-		for (uint32_t i = mag->n; i < n; i++)
-			((struct page *)mag->items[i])->own[0] = &magazine->page_mark;
-	} else {
-		while (n < want && (mag->items[n] = below(magazine, bin, gfp)))
-			n++;
+	for (void *next; item; item = next, n++) {
+		next = *mag_link(item, bin->link);
+		give_below(magazine, bin, item);
 	}
-	__atomic_store_n(&mag->n, n, __ATOMIC_RELEASE);
-}
-
-static uint32_t empty_mag(struct magazine *magazine, const struct bin *bin, struct mag *mag)
-{
-	uint32_t n = mag->n;
-
-	/* First out of sight, then back: nobody counts an item twice. */
-	__atomic_store_n(&mag->n, 0, __ATOMIC_RELAXED);
-	give_below(magazine, bin, mag->items, n);
 	return n;
+}
+
+/* Half a magazine at once, as far as memory goes, into an empty one. */
+static void fill(struct magazine *magazine, const struct bin *bin, struct pair *pair, gfp_t gfp)
+{
+	uint32_t want = (bin->rounds + 1) / 2, n = 0;
+	void *list = NULL, *item;
+
+	while (n < want && (item = below(magazine, bin, gfp))) {
+		*mag_link(item, bin->link) = list;
+		if (bin->index >= MAG_PAGES && bin->index < MAG_CACHES)
+			((struct page *)item)->own[0] = &magazine->page_mark;
+		list = item;
+		n++;
+	}
+	pair->head = list;
+	__atomic_store_n(&pair->n, n, __ATOMIC_RELAXED);
 }
 
 /* ---- bins ---- */
 
 /** Items of @size bytes. A magazine holds at most 64 KiB, a depot `depot` bytes. */
-void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size)
+void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link)
 {
 	struct bin *bin = &magazine->bins[index];
 	size_t rounds = (64u << 10) / size, max;
 
 	bin->index = index;
 	bin->size = size;
+	bin->link = link;
 	bin->allocs = bin->frees = 0;
 	bin->rounds = rounds < 4 ? 4 : rounds < magazine->rounds ? (uint32_t)rounds : magazine->rounds;
 	max = magazine->depot_bytes / (bin->rounds * size);
-	bin->max_full = max < 1 ? 1 : max > 64 ? 64 : (uint32_t)max;
-	bin->full = bin->empty = NULL;
+	bin->max_full = max < 1 ? 1 : max > MAG_DEPOT ? MAG_DEPOT : (uint32_t)max;
 	bin->nr_full = 0;
 	bin->used = true;
 	magazine->host->lock_init(magazine->self, &bin->lock, 2, "magazine depot");
 }
 
-static void free_mags(struct magazine *magazine, const struct bin *bin, struct mag *mag)
-{
-	while (mag) {
-		struct mag *next = mag->next;
-
-		magazine->host->meta_free(magazine->self, mag, mag_bytes(bin));
-		mag = next;
-	}
-}
-
-/** No operation on it is in progress, and no area has a magazine of it. */
+/** No operation on it is in progress, and no area has items of it. */
 void mag_bin_close(struct magazine *magazine, struct bin *bin)
 {
 	if (!bin->used)
 		return;
 	mag_drain_bin(magazine, bin);
-	free_mags(magazine, bin, bin->empty);
 	magazine->host->lock_destroy(&bin->lock);
 	bin->used = false;
-	bin->empty = NULL;
 }
 
-/* An empty magazine of the depot's, or a new one. */
-static struct mag *new_mag(struct magazine *magazine, struct bin *bin)
+static void load(struct pair *pair, void *head, uint32_t n)
 {
-	struct mag *mag;
-
-	loam_lock(magazine->host, &bin->lock);
-	mag = bin->empty;
-	if (mag)
-		bin->empty = mag->next;
-	loam_unlock(magazine->host, &bin->lock);
-	if (mag)
-		return mag;
-	mag = magazine->host->meta_alloc(magazine->self, mag_bytes(bin), 64);
-	if (mag)
-		mag->rounds = bin->rounds;
-	return mag;
+	pair->head = head;
+	__atomic_store_n(&pair->n, n, __ATOMIC_RELAXED);
 }
 
-/* The order of stores lets a child of fork find each magazine once: pairs change under the bin's lock, which a fork takes. */
+static void put_aside(struct pair *pair, void *head, uint32_t n)
+{
+	pair->prev = head;
+	__atomic_store_n(&pair->prev_n, n, __ATOMIC_RELAXED);
+}
+
+/*
+ * The loaded one is empty: the other one, or a full one of the depot. Magazines move under the bin's lock, which a fork takes:
+ * a child finds each of them once.
+ */
 static bool load_full(struct magazine *magazine, struct bin *bin, struct pair *pair)
 {
-	struct mag *full;
-	bool done = false;
+	bool done = true;
 
 	loam_lock(magazine->host, &bin->lock);
-	full = bin->full;
-	if (pair->prev && pair->prev->n) {
-		struct mag *prev = pair->prev;
-
-		pair->prev = pair->loaded;
-		pair->loaded = prev;
-		done = true;
-	} else if (full) {
-		bin->full = full->next;
-		__atomic_store_n(&bin->nr_full, bin->nr_full - 1, __ATOMIC_RELAXED);
-		if (pair->prev) {
-			pair->prev->next = bin->empty;
-			bin->empty = pair->prev;
-		}
-		pair->prev = pair->loaded;
-		pair->loaded = full;
-		done = true;
+	if (pair->prev) {
+		load(pair, pair->prev, pair->prev_n);
+		put_aside(pair, NULL, 0);
+	} else if (bin->nr_full) {
+		load(pair, bin->full[--bin->nr_full], bin->rounds);
+	} else {
+		done = false;
 	}
 	loam_unlock(magazine->host, &bin->lock);
 	return done;
+}
+
+/* The loaded one is full: it is put aside. Returns a full magazine that there is no room for, or NULL. */
+static void *load_empty(struct magazine *magazine, struct bin *bin, struct pair *pair)
+{
+	void *out = NULL;
+
+	loam_lock(magazine->host, &bin->lock);
+	if (pair->prev && pair->prev_n == bin->rounds && bin->nr_full < bin->max_full)
+		bin->full[bin->nr_full++] = pair->prev;
+	else
+		out = pair->prev;
+	put_aside(pair, pair->head, pair->n);
+	load(pair, NULL, 0);
+	loam_unlock(magazine->host, &bin->lock);
+	return out;
 }
 
 static void *take_below(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp)
@@ -223,53 +206,13 @@ LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct 
 	if (!area)
 		return take_below(magazine, bin, NULL, gfp);
 	pair = &area->pairs[bin->index];
-	if (!load_full(magazine, bin, pair)) {
-		if (!pair->loaded)
-			pair->loaded = new_mag(magazine, bin);
-		if (!pair->loaded)
-			return take_below(magazine, bin, area, gfp);
-		fill(magazine, bin, pair->loaded, gfp);
-	}
-	item = mag_pop(pair);
+	pair->rounds = bin->rounds;
+	if (!load_full(magazine, bin, pair))
+		fill(magazine, bin, pair, gfp);
+	item = mag_pop(pair, bin->link);
 	if (!item)
 		mag_failed(magazine, area);
 	return item;
-}
-
-/* Room for one more item in pair->loaded; *@out is a full magazine that the depot has no room for. */
-static bool load_empty(struct magazine *magazine, struct bin *bin, struct pair *pair, struct mag *spare, struct mag **out)
-{
-	bool used_spare = false;
-
-	*out = NULL;
-	loam_lock(magazine->host, &bin->lock);
-	if (pair->prev && pair->prev->n < bin->rounds) {
-		struct mag *prev = pair->prev;
-
-		pair->prev = pair->loaded;
-		pair->loaded = prev;
-	} else if (spare) {
-		if (pair->prev && bin->nr_full < bin->max_full) {
-			pair->prev->next = bin->full;
-			bin->full = pair->prev;
-			__atomic_store_n(&bin->nr_full, bin->nr_full + 1, __ATOMIC_RELAXED);
-		} else {
-			*out = pair->prev;
-		}
-		pair->prev = pair->loaded;
-		pair->loaded = spare;
-		used_spare = true;
-	}
-	loam_unlock(magazine->host, &bin->lock);
-	return used_spare;
-}
-
-static void keep_empty(struct magazine *magazine, struct bin *bin, struct mag *mag)
-{
-	loam_lock(magazine->host, &bin->lock);
-	mag->next = bin->empty;
-	bin->empty = mag;
-	loam_unlock(magazine->host, &bin->lock);
 }
 
 static LOAM_COLD void report_double(struct magazine *magazine, const struct bin *bin, void *item)
@@ -283,28 +226,23 @@ static LOAM_COLD void report_double(struct magazine *magazine, const struct bin 
 /** The loaded magazine is full, or there is none, or the item is on top of it already. */
 LOAM_NOINLINE void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item)
 {
-	struct mag *spare = NULL, *out = NULL, *top;
 	struct pair *pair;
 
 	area = area ? area : magazine->host->area(magazine->self);
-	pair = area ? &area->pairs[bin->index] : NULL;
-	top = pair ? pair->loaded : NULL;
-	if (top && top->n && top->items[top->n - 1] == item) {
+	if (!area) {
+		mag_went(area, bin);
+		give_below(magazine, bin, item);
+		return;
+	}
+	pair = &area->pairs[bin->index];
+	if (pair->head == item) {
 		report_double(magazine, bin, item);
 		return;
 	}
-	if (pair && (!pair->prev || pair->prev->n == bin->rounds))
-		spare = new_mag(magazine, bin);
-	if (pair && !load_empty(magazine, bin, pair, spare, &out) && spare)
-		keep_empty(magazine, bin, spare);
-	if (out) {
-		empty_mag(magazine, bin, out);
-		keep_empty(magazine, bin, out);
-	}
-	if (pair && mag_push(pair, item))
-		return;
-	mag_went(area, bin);
-	give_below(magazine, bin, &item, 1);
+	pair->rounds = bin->rounds;
+	if (pair->n == pair->rounds)
+		give_list(magazine, bin, load_empty(magazine, bin, pair));
+	mag_push(pair, item, bin->link);
 }
 
 /* ---- giving back ---- */
@@ -313,33 +251,26 @@ LOAM_NOINLINE void mag_give(struct magazine *magazine, struct bin *bin, struct a
 unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin)
 {
 	unsigned long n = 0;
-	struct mag *full;
+	void *list;
 
-	loam_lock(magazine->host, &bin->lock);
-	full = bin->full;
-	bin->full = NULL;
-	__atomic_store_n(&bin->nr_full, 0, __ATOMIC_RELAXED);
-	loam_unlock(magazine->host, &bin->lock);
-	while (full) {
-		struct mag *next = full->next;
-
-		n += empty_mag(magazine, bin, full);
-		keep_empty(magazine, bin, full);
-		full = next;
-	}
+	do {
+		loam_lock(magazine->host, &bin->lock);
+		list = bin->nr_full ? bin->full[--bin->nr_full] : NULL;
+		loam_unlock(magazine->host, &bin->lock);
+		n += give_list(magazine, bin, list);
+	} while (list);
 	return n;
 }
 
-/** A thread's magazines go below; they stay its own, empty. */
+/** A thread's magazines go below. */
 unsigned long mag_drain_pair(struct magazine *magazine, struct bin *bin, struct pair *pair)
 {
-	unsigned long n = 0;
+	void *head = pair->head, *prev = pair->prev;
 
-	if (pair->loaded)
-		n += empty_mag(magazine, bin, pair->loaded);
-	if (pair->prev)
-		n += empty_mag(magazine, bin, pair->prev);
-	return n;
+	/* First out of sight, then back: nobody counts an item twice. */
+	load(pair, NULL, 0);
+	put_aside(pair, NULL, 0);
+	return give_list(magazine, bin, head) + give_list(magazine, bin, prev);
 }
 
 void mag_flush(void *inst, void *at)
@@ -348,7 +279,7 @@ void mag_flush(void *inst, void *at)
 	struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++)
-		if (area->pairs[i].loaded || area->pairs[i].prev)
+		if (area->pairs[i].head || area->pairs[i].prev)
 			mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
 }
 
@@ -376,29 +307,40 @@ unsigned long mag_shrink(void *inst, unsigned long pages)
 
 struct forgetting {
 	struct bin *bin;
-	struct mag *mags;
+	void *list;             /* all items of all threads */
 };
+
+static void take_list(struct forgetting *forgetting, void **head)
+{
+	void *last = *head;
+
+	while (last && *mag_link(last, forgetting->bin->link))
+		last = *mag_link(last, forgetting->bin->link);
+	if (last) {
+		*mag_link(last, forgetting->bin->link) = forgetting->list;
+		forgetting->list = *head;
+		*head = NULL;
+	}
+}
 
 static void take_pair(void *arg, void *at)
 {
 	struct forgetting *forgetting = arg;
 	struct pair *pair = &((struct area *)at)->pairs[forgetting->bin->index];
 
-	for (struct mag **place = &pair->loaded; place <= &pair->prev; place++)
-		if (*place) {
-			(*place)->next = forgetting->mags;
-			forgetting->mags = *place;
-			*place = NULL;
-		}
+	take_list(forgetting, &pair->head);
+	take_list(forgetting, &pair->prev);
+	/* The bin's counts go with it: those who come next begin with their own. */
+	forgetting->bin->allocs += pair->allocs;
+	forgetting->bin->frees += pair->frees;
+	*pair = (struct pair){ .rounds = 0 };
 }
 
-/** Every thread's magazines of @bin go below, and are gone. No operation on its items is in progress. */
+/** Every thread's items of @bin go below. No operation on them is in progress. */
 void mag_bin_forget(struct magazine *magazine, struct bin *bin)
 {
 	struct forgetting forgetting = { bin, NULL };
 
 	magazine->host->areas(magazine->self, take_pair, &forgetting);
-	for (struct mag *mag = forgetting.mags; mag; mag = mag->next)
-		empty_mag(magazine, bin, mag);
-	free_mags(magazine, bin, forgetting.mags);
+	give_list(magazine, bin, forgetting.list);
 }

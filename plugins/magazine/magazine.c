@@ -2,8 +2,8 @@
 /*
  * magazine.c: a filter with local caches in front of any pages, objects or heap plugin.
  *
- * After Bonwick and Adams: each thread (each logical CPU, for kernel code) has for every kind of item two magazines, stacks of
- * pointers to free items. Alloc pops and free pushes, without a lock. When a thread's magazines are both empty, or both full,
+ * After Bonwick and Adams: each thread (each logical CPU, for kernel code) has for every kind of item two magazines, lists of
+ * free items that are linked through themselves. Alloc pops and free pushes, without a lock. When a thread's magazines are both empty, or both full,
  * one is exchanged for a full or empty one of the depot, which all threads share; so what one thread frees and another
  * one allocates moves by magazines and not by items. Only when the depot cannot help are items taken from the instance below or
  * given to it, half a magazine at once. So an allocator with one lock around everything scales by a line of configuration.
@@ -100,21 +100,24 @@ struct collecting {
 	bool counting;
 };
 
-static void collect_mag(struct collecting *collecting, const struct mag *mag)
+static void collect_list(struct collecting *collecting, const struct bin *bin, void *item)
 {
-	if (mag && collecting->counting)
-		collecting->n += mag->n;
-	for (uint32_t i = 0; mag && !collecting->counting && i < mag->n; i++)
-		ptrset_add(&collecting->set, mag->items[i]);
+	for (; item; item = *mag_link(item, bin->link)) {
+		if (collecting->counting)
+			collecting->n++;
+		else
+			ptrset_add(&collecting->set, item);
+	}
 }
 
 static void collect_area(void *arg, void *at)
 {
+	struct collecting *collecting = arg;
 	const struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
-		collect_mag(arg, area->pairs[i].loaded);
-		collect_mag(arg, area->pairs[i].prev);
+		collect_list(collecting, &collecting->magazine->bins[i], area->pairs[i].head);
+		collect_list(collecting, &collecting->magazine->bins[i], area->pairs[i].prev);
 	}
 }
 
@@ -124,8 +127,8 @@ static void collect(struct collecting *collecting)
 
 	magazine->host->areas(magazine->self, collect_area, collecting);
 	for (uint32_t i = 0; i < MAG_BINS; i++)
-		for (const struct mag *mag = magazine->bins[i].full; mag; mag = mag->next)
-			collect_mag(collecting, mag);
+		for (uint32_t m = 0; m < magazine->bins[i].nr_full; m++)
+			collect_list(collecting, &magazine->bins[i], magazine->bins[i].full[m]);
 }
 
 struct walking {
@@ -169,25 +172,25 @@ struct checking {
 	int defects;
 };
 
-static void check_mag(struct checking *checking, const struct bin *bin, const struct mag *mag)
+/* A list is as long as its counter says, and its blocks are of the class. */
+static void check_list(struct checking *checking, const struct bin *bin, void *list, uint32_t n)
 {
+	struct magazine *magazine = checking->magazine;
+	uint32_t length = 0;
 	char text[120];
 
-	if (!mag)
-		return;
-	for (uint32_t i = 0; i < mag->n && mag->n <= bin->rounds && bin->index < MAG_PAGES; i++) {
-		const uint8_t *mark = loam_ptr_page(checking->magazine->map, mag->items[i]) ?
-					      mag_mark(checking->magazine, mag->items[i]) : NULL;
+	for (void *item = list; item && length <= n; item = *mag_link(item, bin->link), length++) {
+		const uint8_t *mark = bin->index < MAG_PAGES && loam_ptr_page(magazine->map, item) ? mag_mark(magazine, item) : NULL;
 
 		if (!mark || *mark == bin->index + 1)
 			continue;
-		snprintf(text, sizeof(text), "block %p waits for class %u and is marked %#x", mag->items[i], bin->index + 1, *mark);
+		snprintf(text, sizeof(text), "block %p waits for class %u and is marked %#x", item, bin->index + 1, *mark);
 		checking->defects++;
 		checking->fn(checking->arg, text);
 	}
-	if (mag->n <= bin->rounds)
+	if (length == n)
 		return;
-	snprintf(text, sizeof(text), "a magazine of %u holds %u", bin->rounds, mag->n);
+	snprintf(text, sizeof(text), "a magazine of %u items has %u%s in its list", n, length, length > n ? " or more" : "");
 	checking->defects++;
 	checking->fn(checking->arg, text);
 }
@@ -198,8 +201,8 @@ static void check_area(void *arg, void *at)
 	const struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
-		check_mag(checking, &checking->magazine->bins[i], area->pairs[i].loaded);
-		check_mag(checking, &checking->magazine->bins[i], area->pairs[i].prev);
+		check_list(checking, &checking->magazine->bins[i], area->pairs[i].head, area->pairs[i].n);
+		check_list(checking, &checking->magazine->bins[i], area->pairs[i].prev, area->pairs[i].prev_n);
 	}
 }
 
@@ -210,8 +213,8 @@ static int mag_check(void *inst, loam_check_fn fn, void *arg)
 
 	magazine->host->areas(magazine->self, check_area, &checking);
 	for (uint32_t i = 0; i < MAG_BINS; i++)
-		for (const struct mag *mag = magazine->bins[i].full; mag; mag = mag->next)
-			check_mag(&checking, &magazine->bins[i], mag);
+		for (uint32_t m = 0; m < magazine->bins[i].nr_full; m++)
+			check_list(&checking, &magazine->bins[i], magazine->bins[i].full[m], magazine->bins[i].rounds);
 	return checking.defects;
 }
 
@@ -227,7 +230,7 @@ static void open_heap(struct magazine *magazine)
 	while (n && limits.max_size && classes_fine_size(n - 1) > limits.max_size)
 		n--;
 	for (uint32_t i = 0; i < n; i++)
-		mag_bin_open(magazine, i, classes_fine_size(i));
+		mag_bin_open(magazine, i, classes_fine_size(i), 0);
 	magazine->heap_max = n ? classes_fine_size(n - 1) : 0;
 	for (size_t bytes = 1; bytes <= MAG_SMALL_MAX; bytes += 16)
 		magazine->small[(bytes + 15) / 16] = (uint8_t)classes_fine_index(bytes + 15);

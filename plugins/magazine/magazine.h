@@ -18,20 +18,20 @@
 #define MAG_CACHES (MAG_PAGES + LOAM_ZONES)     /* from here on: caches of objects */
 #define MAG_HEAP_MAX 32768u             /* bytes of the largest size class */
 #define MAG_CHUNK ((size_t)2 << 20)     /* of the machine's memory: one table of marks */
+#define MAG_DEPOT 64                    /* magazines of a depot, at the most */
 #define MAG_SMALL_MAX 1024              /* requests up to here find their class by one table look-up */
 
-/** Items that are free here and handed out by the instance below. Its holder's alone; read by walk. */
-struct mag {
-	struct mag *next;       /* in a depot's list */
-	uint32_t n;             /* atomic, relaxed: counts reads it */
-	uint32_t rounds;        /* how many fit */
-	void *items[];          /* blocks, objects, or struct page */
-};
-
-/** A thread's two magazines of a bin: with two, taking and giving at a border does not go to the depot each time. */
+/**
+ * A thread's two magazines of a bin: lists of free items, linked through themselves. With two, taking and giving at a border
+ * does not go to the depot each time. One writer; `n` is read by others, relaxed.
+ */
 struct pair {
-	struct mag *loaded, *prev;      /* NULL: none yet */
-	uint64_t allocs, frees;         /* of the bin's items by this thread; one writer, relaxed */
+	void *head;             /* the loaded one */
+	void *prev;             /* the other one: empty, or full */
+	uint64_t allocs, frees; /* of the bin's items by this thread */
+	uint32_t n, prev_n;
+	uint32_t rounds;        /* items that a magazine holds; 0: the thread has not used the bin yet */
+	uint32_t pad;
 };
 
 /** What passed through: not items of a bin. */
@@ -53,12 +53,13 @@ struct mag_cache;
 /** A kind of items and its depot. */
 struct bin {
 	struct loam_lock lock;
-	struct mag *full, *empty;       /* under the lock */
+	void *full[MAG_DEPOT];          /* heads of magazines with `rounds` items each; under the lock */
 	uint64_t allocs, frees;         /* atomic: by threads without an area */
 	size_t size;                    /* bytes of an item */
-	uint32_t nr_full, max_full;     /* nr_full: atomic, read by counts */
+	uint32_t nr_full, max_full;     /* under the lock */
 	uint32_t rounds;                /* items of a magazine */
 	uint32_t index;
+	uint32_t link;                  /* offset of the link in a free item */
 	bool used;                      /* the lock is made */
 };
 
@@ -130,32 +131,34 @@ static inline void mag_went(struct area *area, struct bin *bin)
 
 /* ---- the short ways ---- */
 
-static inline void *mag_pop(struct pair *pair)
+static inline void **mag_link(void *item, uint32_t link)
 {
-	struct mag *mag = pair->loaded;
-	uint32_t n = loam_likely(mag != NULL) ? mag->n : 0;
-
-	if (loam_unlikely(!n))
-		return NULL;
-	__atomic_store_n(&mag->n, n - 1, __ATOMIC_RELAXED);
-	mag_bump(&pair->allocs, 1);
-	return mag->items[n - 1];
+	return (void **)((char *)item + link);
 }
 
-/* False: no magazine, or a full one, or the item is what came last: freed twice. */
-static inline bool mag_push(struct pair *pair, void *item)
+static inline void *mag_pop(struct pair *pair, uint32_t link)
 {
-	struct mag *mag = pair->loaded;
-	uint32_t n;
+	void *item = pair->head;
 
-	if (loam_unlikely(!mag))
+	if (loam_unlikely(!item))
+		return NULL;
+	pair->head = *mag_link(item, link);
+	__atomic_store_n(&pair->n, pair->n - 1, __ATOMIC_RELAXED);
+	mag_bump(&pair->allocs, 1);
+	return item;
+}
+
+/* False: the magazine is full, or not there, or the item is what came last: freed twice. */
+static inline bool mag_push(struct pair *pair, void *item, uint32_t link)
+{
+	void *head = pair->head;
+
+	if (loam_unlikely(pair->n == pair->rounds || head == item))
 		return false;
-	n = mag->n;
-	if (loam_unlikely(n == mag->rounds || (n && mag->items[n - 1] == item)))
-		return false;
-	mag->items[n] = item;
-	/* Release: in a child of fork the item is there when the number says so. */
-	__atomic_store_n(&mag->n, n + 1, __ATOMIC_RELEASE);
+	*mag_link(item, link) = head;
+	/* Release: in a child of fork the list behind the head is whole. */
+	__atomic_store_n(&pair->head, item, __ATOMIC_RELEASE);
+	__atomic_store_n(&pair->n, pair->n + 1, __ATOMIC_RELAXED);
 	mag_bump(&pair->frees, 1);
 	return true;
 }
@@ -170,7 +173,7 @@ static inline uint8_t *mag_mark(const struct magazine *magazine, const void *ptr
 }
 
 /* ---- depot.c ---- */
-void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size);
+void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link);
 void mag_bin_close(struct magazine *magazine, struct bin *bin);
 void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
 void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item);

@@ -4,6 +4,8 @@
 
 #define ZONED (__GFP_DMA | __GFP_DMA32)
 
+#define MAG_PAGE_LINK ((uint32_t)offsetof(struct page, own[1]))
+
 /* ---- heap ---- */
 
 /* The class of a foreign block: the largest that it has room for. CLASSES_FINE: not cached. */
@@ -77,7 +79,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 		return pass_alloc(magazine, bytes, align, gfp);
 	class = loam_likely(bytes <= MAG_SMALL_MAX) ? magazine->small[(bytes + 15) / 16] : classes_fine_index(bytes);
 	if (loam_likely(area != NULL))
-		ptr = mag_pop(&area->pairs[class]);
+		ptr = mag_pop(&area->pairs[class], 0);
 	if (loam_unlikely(!ptr))
 		ptr = mag_take(magazine, &magazine->bins[class], area, gfp);
 	/* Relaxed: it was set before the first such block came here, and does not change back. */
@@ -107,7 +109,7 @@ static LOAM_NOINLINE void free_slow(struct magazine *magazine, void *ptr, struct
 	}
 	if (class == CLASSES_FINE)
 		pass_free(magazine, ptr, page);
-	else if (!area || !mag_push(&area->pairs[class], ptr))
+	else if (!area || !mag_push(&area->pairs[class], ptr, 0))
 		mag_give(magazine, &magazine->bins[class], area, ptr);
 }
 
@@ -120,7 +122,7 @@ static void heap_free(void *inst, void *ptr, struct page *page)
 	if (loam_likely(area && off / MAG_CHUNK == area->chunk && !((uintptr_t)ptr % 16) && area->marks)) {
 		uint8_t mark = area->marks[off % MAG_CHUNK / 16];
 
-		if (loam_likely(mark && mag_push(&area->pairs[mark - 1], ptr)))
+		if (loam_likely(mark && mag_push(&area->pairs[mark - 1], ptr, 0)))
 			return;
 	}
 	free_slow(magazine, ptr, page);
@@ -155,7 +157,7 @@ static bool may_cache(const struct magazine *magazine, const struct loam_cache_a
 	return magazine->caps & LOAM_OBJECTS_CONSTRUCTED || (!args->ctor && !args->dtor);
 }
 
-static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache)
+static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache, uint32_t link)
 {
 	struct bin *bin = NULL;
 
@@ -168,21 +170,32 @@ static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache)
 		}
 	loam_unlock(magazine->host, &magazine->lock);
 	if (bin)
-		mag_bin_open(magazine, bin->index, cache->base.pub.object_size);
+		mag_bin_open(magazine, bin->index, cache->base.pub.object_size, link);
 	return bin;
 }
 
+/* What a constructor built, or what is too small for it, has no room for a link: that lies behind the object then. */
 static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
 	struct magazine *magazine = inst;
+	struct loam_cache_args wide = *args;
 	struct lower_cache *base = NULL;
-	int error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, args, sizeof(struct mag_cache),
-				    &base);
+	uint32_t link = 0;
+	int error;
 
+	if (may_cache(magazine, args) && (args->ctor || args->dtor || args->object_size < sizeof(void *))) {
+		link = (uint32_t)((args->object_size + 7) & ~(size_t)7);
+		wide.object_size = link + sizeof(void *);
+	}
+	error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, &wide, sizeof(struct mag_cache),
+				&base);
 	*out = error ? NULL : &base->pub;
-	if (!error && may_cache(magazine, args))
-		((struct mag_cache *)base)->bin = bin_for(magazine, (struct mag_cache *)base);
-	return error;
+	if (error)
+		return error;
+	base->pub.object_size = (uint32_t)args->object_size;
+	if (may_cache(magazine, args))
+		((struct mag_cache *)base)->bin = bin_for(magazine, (struct mag_cache *)base, link);
+	return 0;
 }
 
 static int objects_destroy(struct loam_cache *pub)
@@ -199,6 +212,8 @@ static int objects_destroy(struct loam_cache *pub)
 	error = lower_cache_destroy(&magazine->all, &cache->base);
 	if (error || !bin)
 		return error;
+	mag_passed(magazine, NULL, offsetof(struct passed, allocs), bin->allocs);
+	mag_passed(magazine, NULL, offsetof(struct passed, frees), bin->frees);
 	mag_bin_close(magazine, bin);
 	loam_lock(magazine->host, &magazine->lock);
 	__atomic_store_n(&magazine->caches[bin->index], NULL, __ATOMIC_RELEASE);
@@ -232,7 +247,7 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 	if (loam_unlikely(!cache->bin))
 		return pass_object(cache, gfp);
 	if (loam_likely(area != NULL))
-		object = mag_pop(&area->pairs[cache->bin->index]);
+		object = mag_pop(&area->pairs[cache->bin->index], cache->bin->link);
 	return loam_likely(object != NULL) ? object : mag_take(magazine, cache->bin, area, gfp);
 }
 
@@ -265,7 +280,7 @@ static void objects_free(struct loam_cache *pub, void *object)
 		mag_passed(magazine, area, offsetof(struct passed, bytes_out), pub->object_size);
 		mag_passed(magazine, area, offsetof(struct passed, frees), 1);
 		loam_cache_ops(cache->base.lower)->free(cache->base.lower, object);
-	} else if (loam_unlikely(!area || !mag_push(&area->pairs[cache->bin->index], object))) {
+	} else if (loam_unlikely(!area || !mag_push(&area->pairs[cache->bin->index], object, cache->bin->link))) {
 		mag_give(magazine, cache->bin, area, object);
 	}
 }
@@ -306,7 +321,7 @@ static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn
 
 	if (!magazine->zones[zone->id]) {
 		magazine->zones[zone->id] = zone;
-		mag_bin_open(magazine, MAG_PAGES + zone->id, LOAM_PAGE_SIZE);
+		mag_bin_open(magazine, MAG_PAGES + zone->id, LOAM_PAGE_SIZE, MAG_PAGE_LINK);
 	}
 	return lower_pages_add(magazine->pages, zone, pfn, count);
 }
@@ -328,7 +343,7 @@ static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsign
 		return page;
 	}
 	if (loam_likely(area != NULL))
-		page = mag_pop(&area->pairs[bin->index]);
+		page = mag_pop(&area->pairs[bin->index], MAG_PAGE_LINK);
 	if (loam_unlikely(!page))
 		page = mag_take(magazine, bin, area, 0);
 	if (loam_likely(page != NULL))
@@ -354,7 +369,7 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 		return;
 	}
 	page->own[0] = &magazine->page_mark;
-	if (loam_unlikely(!area || !mag_push(&area->pairs[bin->index], page)))
+	if (loam_unlikely(!area || !mag_push(&area->pairs[bin->index], page, MAG_PAGE_LINK)))
 		mag_give(magazine, bin, area, page);
 }
 
@@ -367,11 +382,8 @@ static void count_pair(void *arg, void *at)
 {
 	struct counting *counting = arg;
 	const struct pair *pair = &((struct area *)at)->pairs[counting->bin];
-	const struct mag *mags[] = { __atomic_load_n(&pair->loaded, __ATOMIC_ACQUIRE), __atomic_load_n(&pair->prev, __ATOMIC_ACQUIRE) };
 
-	/* Magazines of pages are never unmade while the machine is up. */
-	for (unsigned i = 0; i < 2; i++)
-		counting->frames += mags[i] ? __atomic_load_n(&mags[i]->n, __ATOMIC_RELAXED) : 0;
+	counting->frames += __atomic_load_n(&pair->n, __ATOMIC_RELAXED) + __atomic_load_n(&pair->prev_n, __ATOMIC_RELAXED);
 }
 
 static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
@@ -383,8 +395,7 @@ static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long
 	lower_pages_counts(magazine->pages, zone, counts);
 	magazine->host->areas(magazine->self, count_pair, &counting);
 	loam_lock(magazine->host, &bin->lock);
-	for (const struct mag *mag = bin->full; mag; mag = mag->next)
-		counting.frames += mag->n;
+	counting.frames += (unsigned long)bin->nr_full * bin->rounds;
 	loam_unlock(magazine->host, &bin->lock);
 	counts[0] += counting.frames;
 }

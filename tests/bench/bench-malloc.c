@@ -3,6 +3,7 @@
  * bench-malloc.c: malloc as a program sees it, whichever library serves it.
  *
  *     pair SIZE    malloc and free of one block, over and over
+ *     both SIZE    pair on two threads, half of the count each
  *     random SIZE  a working set of 1000 blocks, one at random replaced each time
  *     remote SIZE  one thread allocates, another one frees; batches of 256 through a ring
  *     all          pair for 16 to 1024, random 64 and 1024, remote 64 and 1024
@@ -57,6 +58,33 @@ static double pair(size_t size, long n)
 		use(ptr);
 		free(ptr);
 	}
+	return (now() - start) / (double)n;
+}
+
+struct half {
+	size_t size;
+	long n;
+};
+
+static void *second(void *arg)
+{
+	const struct half *half = arg;
+
+	pin(1);
+	pair(half->size, half->n);
+	return NULL;
+}
+
+/* Half of the pairs on each of two threads: half of the time, when they do not get in each other's way. */
+static double both(size_t size, long n)
+{
+	struct half half = { size, n / 2 };
+	double start = now();
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, second, &half);
+	pair(size, n / 2);
+	pthread_join(thread, NULL);
 	return (now() - start) / (double)n;
 }
 
@@ -154,12 +182,14 @@ int main(int argc, char **argv)
 		run("remote", remote, 1024, n);
 	} else if (!strcmp(mode, "pair")) {
 		run(mode, pair, size, n);
+	} else if (!strcmp(mode, "both")) {
+		run(mode, both, size, n);
 	} else if (!strcmp(mode, "random")) {
 		run(mode, replace, size, n);
 	} else if (!strcmp(mode, "remote")) {
 		run(mode, remote, size, n);
 	} else {
-		fprintf(stderr, "usage: bench-malloc pair|random|remote|all [SIZE [COUNT]]\n");
+		fprintf(stderr, "usage: bench-malloc pair|both|random|remote|all [SIZE [COUNT]]\n");
 		return 2;
 	}
 	return 0;
