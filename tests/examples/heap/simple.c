@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * simple.c: a heap to begin with, built outside loam's tree: a free list for each power of two, one lock around all.
+ * simple.c: a heap to begin with, built outside loam's tree: a block is a page, free ones wait in a list, one lock.
  *
- * The host takes the lock (LOAM_THREADS_SERIALISED). A page is cut into blocks of one size, which its `index` tells; own[0]
- * links all pages, so that destroy can give them back. Nothing goes back before. Requests over a page are not made of it.
+ * The host takes the lock (LOAM_THREADS_SERIALISED). own[0] links all pages, so that destroy can give them back, own[1] the free
+ * ones; both are ours while we hold a page. Requests over a page are not made of this heap.
  */
 #include <errno.h>
 #include <loam/plugin.h>
@@ -11,111 +11,78 @@
 struct simple {
 	const struct loam_host *host;
 	const struct loam_args *args;   /* lives as long as the instance */
-	void *free[9];                  /* blocks of 16 << i bytes; the first word of each leads to the next */
-	struct page *all;
-	struct loam_stat stat;
+	struct page *all, *free;
+	uint64_t allocs, frees, failures;
 };
 
-static unsigned class_of(size_t bytes)
-{
-	return bytes <= 16 ? 0 : 60 - (unsigned)__builtin_clzl(bytes - 1);
-}
-
-/* A new page, cut up. */
-static void refill(struct simple *heap, unsigned class, gfp_t gfp)
-{
-	struct page *page = heap->host->pages_alloc(heap->args->ports[0], gfp, 0, heap->args->owner);
-
-	for (size_t at = 0; page && at < LOAM_PAGE_SIZE; at += 16ul << class) {
-		void **block = (void **)((char *)loam_page_ptr(heap->host->map, page) + at);
-
-		*block = heap->free[class];
-		heap->free[class] = block;
-	}
-	if (!page)
-		return;
-	page->index = 16ul << class;
-	page->own[0] = heap->all;
-	heap->all = page;
-	heap->stat.footprint += LOAM_PAGE_SIZE;
-}
-
-/* 1 <= bytes <= limits.max_size; align is a power of two: blocks are aligned to their size, so a larger block will do. */
-static void *simple_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+/* 1 <= bytes <= limits.max_size, align is a power of two up to limits.max_align. NULL: no memory. */
+static void *my_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct simple *heap = inst;
-	unsigned class = class_of(bytes > align ? bytes : align);
-	void **block;
+	struct page *page = heap->free;
 
-	if (!heap->free[class])
-		refill(heap, class, gfp);
-	block = heap->free[class];
-	*(block ? &heap->stat.allocs : &heap->stat.failures) += 1;
-	if (block) {
-		heap->free[class] = *block;
-		heap->stat.live_bytes += 16ul << class;
+	if (page) {
+		heap->free = page->own[1];
+	} else if ((page = heap->host->pages_alloc(heap->args->ports[0], gfp, 0, heap->args->owner))) {
+		page->own[0] = heap->all;
+		heap->all = page;
 	}
-	return block;
+	*(page ? &heap->allocs : &heap->failures) += 1;
+	return (void)bytes, (void)align, page ? loam_page_ptr(heap->host->map, page) : NULL;
 }
 
-/* @page is the frame of @ptr; its words are as refill left them. */
-static void simple_free(void *inst, void *ptr, struct page *page)
+/* @ptr is what alloc gave, @page its frame. */
+static void my_free(void *inst, void *ptr, struct page *page)
 {
 	struct simple *heap = inst;
-	unsigned class = class_of(page->index);
 
-	*(void **)ptr = heap->free[class];
-	heap->free[class] = ptr;
-	heap->stat.frees++;
-	heap->stat.live_bytes -= page->index;
+	(void)ptr, page->own[1] = heap->free;
+	heap->free = page, heap->frees++;
 }
 
-/* All of the block is the holder's. */
-static size_t simple_usable_size(void *inst, const void *ptr, struct page *page)
+/* The holder may use all of the block. */
+static size_t my_usable_size(void *inst, const void *ptr, struct page *page)
 {
-	return (void)inst, (void)ptr, page->index;
+	return (void)inst, (void)ptr, (void)page, LOAM_PAGE_SIZE;
 }
 
-static void simple_limits(void *inst, struct loam_heap_limits *limits)
+static void my_limits(void *inst, struct loam_heap_limits *limits)
 {
-	(void)inst, limits->min_align = 16, limits->max_size = limits->max_align = LOAM_PAGE_SIZE;
+	(void)inst, limits->max_size = limits->max_align = limits->min_align = LOAM_PAGE_SIZE;
 }
 
 /* At any time; under the lock like the ops. */
-static int simple_stat(void *inst, struct loam_stat *stat)
+static int my_stat(void *inst, struct loam_stat *stat)
 {
-	*stat = ((struct simple *)inst)->stat;
-	stat->live_blocks = stat->allocs - stat->frees;
+	const struct simple *heap = inst;
+
+	stat->live_blocks = (stat->allocs = heap->allocs) - (stat->frees = heap->frees);
+	stat->live_bytes = stat->footprint = stat->live_blocks * LOAM_PAGE_SIZE;
+	stat->failures = heap->failures;
 	return 0;
 }
 
 /* Records come from the host, never from malloc: malloc may be us. */
-static int simple_create(const struct loam_host *host, const struct loam_args *args, void **inst)
+static int my_create(const struct loam_host *host, const struct loam_args *args, void **inst)
 {
 	struct simple *heap = *inst = host->meta_alloc(args->self, sizeof(*heap), 0);
 
-	return heap ? (*heap = (struct simple){ .host = host, .args = args }, 0) : -ENOMEM;
+	return heap ? (heap->host = host, heap->args = args, 0) : -ENOMEM;
 }
 
 /* No call is in progress; all that came through the ports goes back, live or not. */
-static void simple_destroy(void *inst)
+static void my_destroy(void *inst)
 {
 	struct simple *heap = inst;
 
-	while (heap->all) {
-		struct page *page = heap->all;
-
+	for (struct page *page; (page = heap->all); heap->host->pages_free(heap->args->ports[0], page, 0))
 		heap->all = page->own[0];
-		heap->host->pages_free(heap->args->ports[0], page, 0);
-	}
 	heap->host->meta_free(heap->args->self, heap, sizeof(*heap));
 }
 
 static const struct loam_port_decl ports[] = { LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES), .name = "pages") };
-static const struct loam_heap_ops ops = { sizeof(ops),        .alloc = simple_alloc, .free = simple_free,
-					  .usable_size = simple_usable_size, .limits = simple_limits };
+static const struct loam_heap_ops ops = { sizeof(ops), 0, my_alloc, my_free, my_usable_size, .limits = my_limits };
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_HEAP, &ops) };
 
-LOAM_PLUGIN(.name = "simple", .version = "1", .summary = "heap: a free list for each power of two", LOAM_PORTS(ports),
-	    LOAM_ROLES(roles), .threads = LOAM_THREADS_SERIALISED, .create = simple_create, .destroy = simple_destroy,
-	    .stat = simple_stat);
+LOAM_PLUGIN(.name = "simple", .version = "1", .summary = "pages", .threads = LOAM_THREADS_SERIALISED, LOAM_PORTS(ports),
+	    LOAM_ROLES(roles), .create = my_create, .destroy = my_destroy, .stat = my_stat);
