@@ -13,9 +13,10 @@ objects.plugin=slab objects.classes=kernel}
 # under SETTING COMMAND...: with the summary in the file of that name.
 under() {
 	local word options=()
-	for word in $1; do options+=(-o "$word"); done
+	# A word is an override, or the configuration.
+	for word in $1; do case $word in *.conf) options+=("$word") ;; *) options+=(-o "$word") ;; esac; done
 	shift
-	"$LOAM" exec ${LOAM_EXEC_CONFIG:-} "${options[@]}" --summary="$PWD/summary" -- "$@"
+	"$LOAM" exec "${options[@]}" --summary="$PWD/summary" -- "$@"
 }
 consistent() { grep -q 'consistent  *yes' summary || { cat summary; fail "$1: not consistent"; }; }
 
@@ -28,43 +29,45 @@ same() {
 		consistent "$setting"
 	done <<<"$settings"
 }
+# n NUMBER: the size of an input; smaller where a heap searches linearly.
+n() { echo $(($1 / ${LOAM_EXEC_SCALE:-1})); }
 need() { command -v "$1" >/dev/null || { echo "   (no $1 here)"; exit 0; }; }
 python=/usr/bin/python3
 
-perl_program() { need perl; same perl -e 'my %h; $h{$_ % 5000} .= "x" x ($_ % 50) for 1..200000; print length(join "", map { "$_$h{$_}" } sort keys %h), "\n"'; }
-sort_program() { seq 1 700000 | awk '{ print ($1 * 7919) % 1000003 }' >in; same sort -S 50M in; same sort -n --parallel=2 in; }
-xz_program() { need xz; seq 1 1500000 >in; same xz -T2 -c in; }
+perl_program() { need perl; same perl -e 'my %h; $h{$_ % 5000} .= "x" x ($_ % 50) for 1..'$(n 200000)'; print length(join "", map { "$_$h{$_}" } sort keys %h), "\n"'; }
+sort_program() { seq 1 $(n 700000) | awk '{ print ($1 * 7919) % 1000003 }' >in; same sort -S 50M in; same sort -n --parallel=2 in; }
+xz_program() { need xz; seq 1 $(n 1500000) >in; same xz -T2 -c in; }
 git_program() {
 	need git
 	git init -q r; cd r; git config user.name t; git config user.email t@example.org
-	for i in $(seq 30); do seq "$i" 2000 >f; git add f; git commit -qm "change $i"; done
+	for i in $(seq $(n 30)); do seq "$i" 2000 >f; git add f; git commit -qm "change $i"; done
 	same git --no-pager log -p --stat
 }
 sqlite_program() {
 	need sqlite3
 	echo "create table t(a integer primary key, b text); begin;
-	with recursive c(x) as (select 1 union all select x + 1 from c where x < 1000000) insert into t select x, 'value ' || (x * 7919) from c;
+	with recursive c(x) as (select 1 union all select x + 1 from c where x < $(n 1000000)) insert into t select x, 'value ' || (x * 7919) from c;
 	commit; create index i on t(b); select count(*), sum(length(b)), max(b) from t; select b from t where b like '%99999%' order by b;" >in.sql
 	same sqlite3 :memory: ".read in.sql"
 }
 gcc_program() {
 	need gcc
-	awk 'BEGIN { for (i = 0; i < 2500; i++) printf "int f%d(int a, int *b)\n{\n\tfor (int i = 0; i < a; i++) b[i] = b[i] * %d + a;\n\treturn b[a %% 7]; }\n", i, i + 3 }' >big.c
-	[ "$(wc -l <big.c)" -ge 10000 ] || fail "the file is too short"
+	awk 'BEGIN { for (i = 0; i < '$(n 2500)'; i++) printf "int f%d(int a, int *b)\n{\n\tfor (int i = 0; i < a; i++) b[i] = b[i] * %d + a;\n\treturn b[a %% 7]; }\n", i, i + 3 }' >big.c
+	[ "$(wc -l <big.c)" -ge $(n 10000) ] || fail "the file is too short"
 	same gcc -O2 -S -o - big.c
 }
 python_program() {
 	need $python
-	cat >p.py <<-'END'
+	cat >p.py <<-END
 	import json, re, collections, threading
-	d = [{"k": i, "s": "x" * (i % 97), "l": list(range(i % 13))} for i in range(40000)]
+	d = [{"k": i, "s": "x" * (i % 97), "l": list(range(i % 13))} for i in range($(n 40000))]
 	s = json.dumps(d)
 	assert json.loads(s) == d
 	c = collections.Counter(re.findall(r'"k": (\d)', s))
 	def work(n, out):
 	    out.append(sum(len("y" * (i % 200)) for i in range(n)))
 	out = []
-	ts = [threading.Thread(target=work, args=(20000, out)) for _ in range(8)]
+	ts = [threading.Thread(target=work, args=($(n 20000), out)) for _ in range(8)]
 	[t.start() for t in ts]; [t.join() for t in ts]
 	print(sorted(c.items()), sorted(out))
 	END
@@ -91,26 +94,26 @@ redis_once() {
 	under "$1" redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no --daemonize no >redis.log 2>&1 </dev/null &
 	pid=$!
 	for _ in $(seq 100); do redis-cli -p $port ping >/dev/null 2>&1 </dev/null && break; read -rt 0.1 <> <(:) || true; done
-	redis-benchmark -p $port -n 100000 -c 20 -q -t set,get,lpush >bench 2>&1 </dev/null || { kill $pid; fail "redis-benchmark"; }
+	redis-benchmark -p $port -n $(n 100000) -c 20 -q -t set,get,lpush >bench 2>&1 </dev/null || { kill $pid; fail "redis-benchmark"; }
 	redis-cli -p $port info memory </dev/null | grep -q used_memory || fail "no answer"
 	redis-cli -p $port shutdown nosave </dev/null || true
 	wait $pid || fail "redis-server: exit $?"
 	consistent "$1"
 }
 forking_shell() {
-	cat >s.sh <<-'END'
+	cat >s.sh <<-END
 	n=0
-	for i in $(seq 150); do
-		x=$(echo "$i" | tr 0-9 a-j)
-		(y=$x$x; echo "$y" | sed s/a/b/) &
-		n=$((n + ${#x}))
+	for i in \$(seq ${LOAM_EXEC_FORKS:-150}); do
+		x=\$(echo "\$i" | tr 0-9 a-j)
+		(y=\$x\$x; echo "\$y" | sed s/a/b/) &
+		n=\$((n + \${#x}))
 	done | sort
 	wait
-	echo $n
+	echo \$n
 	END
 	same bash s.sh
 }
-for t in perl_program sort_program xz_program git_program sqlite_program gcc_program python_program python_own_tests redis_program forking_shell; do
+for t in ${LOAM_EXEC_ONLY:-perl_program sort_program xz_program git_program sqlite_program gcc_program python_program python_own_tests redis_program forking_shell}; do
 	try "${t//_/-}" $t
 done
 finish
