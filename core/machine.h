@@ -148,6 +148,8 @@ void loam__pages_free_bulk(const struct loam_port *port, unsigned n, struct page
 LOAM_EXPORT unsigned long loam__frames_used(void);
 
 /* ---- meta.c ---- */
+/** Set to n, the nth allocation of metadata from then on fails, once: for sweeps over every place where memory can be short. */
+LOAM_EXPORT extern uint64_t loam__meta_fail;
 /** Bytes of metadata memory that plugins and the host hold. */
 LOAM_EXPORT uint64_t loam__meta_bytes(void);
 

@@ -109,13 +109,21 @@ static bool account(struct loam_self *self, size_t bytes)
 	return true;
 }
 
+uint64_t loam__meta_fail;
+
+/* For tests: whether it is this one's turn to fail. */
+static bool fails(void)
+{
+	return __atomic_load_n(&loam__meta_fail, __ATOMIC_RELAXED) && !__atomic_sub_fetch(&loam__meta_fail, 1, __ATOMIC_RELAXED);
+}
+
 void *loam__meta_alloc(struct loam_self *self, size_t bytes, size_t align)
 {
 	size_t size = rounded(bytes ? bytes : 1, align ? align : 16);
 	struct free_block *block;
 	unsigned class;
 
-	if (align > 4096 || align & (align - 1) || bytes > SIZE_MAX / 2 || !account(self, bytes))
+	if (align > 4096 || align & (align - 1) || bytes > SIZE_MAX / 2 || fails() || !account(self, bytes))
 		return NULL;
 	if (size >= DIRECT) {
 		void *at = map((size + 4095) & ~(size_t)4095);

@@ -437,6 +437,46 @@ START_TEST(plugins_are_unloaded_while_a_thread_lives_that_used_them)
 }
 END_TEST
 
+static const char *const sweeps[] = {
+	BASE("slub") "[frames]\nplugin = magazine\nlower = low\n" FILTER("magazine", ""),
+	BASE("slab") "[frames]\nplugin = stats\nlower = low\n" FILTER("stats", ""),
+	BASE("slob") "[frames]\nplugin = fault\nlower = low\n" FILTER("fault", ""),
+	"[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = bitmap\n[kernel]\nheap = frames\nobjects = frames\n",
+};
+
+/* Each allocation of metadata fails once: what was made is undone, nothing is lost, one message. */
+START_TEST(create_that_fails_at_any_step_undoes_itself)
+{
+	for (uint64_t n = 1;; n++) {
+		struct loam_diag diag;
+		struct loam__config *config;
+		int error;
+
+		loam__diag_init(&diag);
+		config = loam__config_text("t", sweeps[_i], &diag);
+		loam__meta_fail = n;
+		error = loam__boot(loam__wire(config, &diag), &diag);
+		if (!error && !loam__meta_fail)
+			/* It did without: the arrays of a cache are made when they are needed. */
+			ck_assert_uint_eq(loam__halt(stderr), 0);
+		if (error) {
+			ck_assert_int_eq(error, -ENOMEM);
+			ck_assert_uint_eq(diag.count, 1);
+			ck_assert_uint_eq(loam__meta_bytes(), 0);
+		}
+		loam__diag_clear(&diag);
+		if (loam__meta_fail) {
+			loam__meta_fail = 0;
+			ck_assert_uint_gt(n, 2);
+			ck_assert_uint_eq(loam__halt(stderr), 0);
+			loam__config_free(config);
+			break;
+		}
+		loam__config_free(config);
+	}
+}
+END_TEST
+
 /* ---- conversions ---- */
 
 START_TEST(pages_serve_as_a_heap_of_whole_blocks)
@@ -575,6 +615,7 @@ int main(void)
 	tcase_add_test(tc, kept_pages_come_back_when_a_large_block_needs_them);
 	tcase_add_loop_test(tc, a_child_of_fork_goes_on_through_every_chain, 0, 3);
 	tcase_add_test(tc, plugins_are_unloaded_while_a_thread_lives_that_used_them);
+	tcase_add_loop_test(tc, create_that_fails_at_any_step_undoes_itself, 0, LOAM_LEN(sweeps));
 	tcase_add_test(tc, pages_serve_as_a_heap_of_whole_blocks);
 	tcase_add_loop_test(tc, a_heap_serves_as_a_source_of_objects, 0, 2);
 	tcase_add_test(tc, who_asks_for_the_same_conversion_gets_the_same_instance);

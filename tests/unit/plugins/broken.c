@@ -90,8 +90,13 @@ static int create(const struct loam_host *host, const struct loam_args *args, vo
 	struct heap *heap = host->meta_alloc(args->self, sizeof(*heap), 0);
 
 #ifdef CREATE_FAILS
+	/* Halfway: with metadata and a lock, which it gives back. */
+	static struct loam_lock lock;
+
+	host->lock_init(args->self, &lock, 1, "x");
+	host->lock_destroy(&lock);
 	host->meta_free(args->self, heap, sizeof(*heap));
-	return -ENOTSUP;
+	return -CREATE_FAILS;
 #endif
 	if (!heap)
 		return -ENOMEM;
@@ -103,8 +108,15 @@ static int create(const struct loam_host *host, const struct loam_args *args, vo
 	return 0;
 }
 
+#ifdef UNDEFINED
+void nobody_has_this(void);
+#endif
+
 static void destroy(void *inst)
 {
+#ifdef UNDEFINED
+	nobody_has_this();
+#endif
 	struct heap *heap = inst;
 
 	heap->host->meta_free(heap->self, heap, sizeof(*heap));
