@@ -262,6 +262,12 @@ static int on_entry(void *user, const char *section, const char *key, const char
 			       key);
 		return 1;
 	}
+	/* "x =;y" would be a value, "x = ;y" none: nobody means that. */
+	if (*value == ';') {
+		loam__diag_add(reader->diag, reader->file, reader->line, "[%s] %s: the value begins with ';'", reader->section->name,
+			       key);
+		return 1;
+	}
 	entry_add(reader->section, key, value, reader->file, reader->line);
 	return 1;
 }
@@ -367,7 +373,8 @@ char *loam__config_print(const struct loam__config *config)
 	for (const struct loam__section *section = config->sections; section; section = section->next) {
 		fprintf(out, "[%s]\n", section->name);
 		for (const struct loam__entry *entry = section->entries; entry; entry = entry->next)
-			fprintf(out, "%s = %s\n", entry->key, entry->value);
+			/* No spaces: a line that could be read is not too long when it is printed. */
+			fprintf(out, "%s=%s\n", entry->key, entry->value);
 	}
 	return fclose(out) ? NULL : text;
 }

@@ -48,6 +48,7 @@ static const struct { const char *text; int line; const char *says; } bad[] = {
 	{ "[a]\n= 1\n", 2, "bad key" },
 	{ "[a]\nx y = 1\n", 2, "bad key" },
 	{ "[a]\nx:y = 1\n", 2, "':' in a key" },
+	{ "[a]\nx =;y\n", 2, "begins with ';'" },
 };
 
 START_TEST(each_defect_is_told_with_its_line)
