@@ -35,8 +35,8 @@
 /** The first bytes of a block. */
 struct block {
 	struct block *next_free;
-	char **pointer;         /* the thread's loam__area_block; NULL: closed */
-	bool used;              /* was ever opened */
+	char **pointer; /* the thread's loam__area_block; NULL: closed */
+	bool used;      /* was ever opened */
 };
 LOAM_STATIC_ASSERT(sizeof(struct block) <= LOAM__AREA_HEADER, "the header fits");
 
@@ -92,8 +92,8 @@ static struct block *new_chunk(void)
 
 	if (nr_chunks == MAX_CHUNKS)
 		return NULL;
-	chunk = mmap(NULL, block_bytes * CHUNK_BLOCKS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		     -1, 0);
+	chunk = mmap(NULL, block_bytes * CHUNK_BLOCKS, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (chunk == MAP_FAILED)
 		return NULL;
 	loam__name_mapping(chunk, block_bytes * CHUNK_BLOCKS, "loam local areas");

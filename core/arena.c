@@ -64,7 +64,8 @@ static char *reserve(uint64_t bytes)
 /* Low memory over the reserved addresses; what is high stays without access. */
 static bool map_low(char *base, uint64_t bytes, size_t low_bytes, enum loam__backing backing)
 {
-	int flags = MAP_FIXED | (backing == LOAM_BACKING_ANON ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED);
+	int flags =
+		MAP_FIXED | (backing == LOAM_BACKING_ANON ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED);
 
 	loam__machine.memfd = -1;
 	if (backing == LOAM_BACKING_MEMFD) {
@@ -99,7 +100,8 @@ int loam__arena_boot(uint64_t bytes, unsigned long low_pages, enum loam__backing
 		return 0;
 	}
 	error = errno ? -errno : -ENOMEM;
-	snprintf(why, why_size, "cannot set up %llu MiB of memory: %s", (unsigned long long)(bytes >> 20), strerror(-error));
+	snprintf(why, why_size, "cannot set up %llu MiB of memory: %s", (unsigned long long)(bytes >> 20),
+		 strerror(-error));
 	loam__arena_halt();
 	return error;
 }

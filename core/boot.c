@@ -68,8 +68,11 @@ static void set_up_zones(const struct loam__zone_spec *spec)
 	for (unsigned i = 0; i < LOAM_ZONES; i++) {
 		struct loam__zone *zone = &loam__machine.zones[i];
 
-		*zone = (struct loam__zone){ .pub = { .size = sizeof(zone->pub), .id = i, .name = zone_names[i],
-						      .start_pfn = pfn, .end_pfn = pfn + spec->pages[i] } };
+		*zone = (struct loam__zone){ .pub = { .size = sizeof(zone->pub),
+						      .id = i,
+						      .name = zone_names[i],
+						      .start_pfn = pfn,
+						      .end_pfn = pfn + spec->pages[i] } };
 		zone->spanned = zone->present = spec->pages[i];
 		pfn += spec->pages[i];
 	}
@@ -88,7 +91,8 @@ static int set_up_memory(const union loam_value *values, struct loam_diag *diag)
 	char why[200];
 	int error;
 
-	error = loam__zones_parse(values[LOAM_M_ZONES].s, bytes >> LOAM_PAGE_SHIFT, m->backing, &spec, why, sizeof(why));
+	error = loam__zones_parse(values[LOAM_M_ZONES].s, bytes >> LOAM_PAGE_SHIFT, m->backing, &spec, why,
+				  sizeof(why));
 	if (!error)
 		error = loam__arena_boot(bytes, low_pages(&spec), m->backing, why, sizeof(why));
 	if (error) {
@@ -112,8 +116,8 @@ static int lay_out_areas(struct loam__graph *graph, struct loam_diag *diag)
 		offset += (self->plugin->desc.area_size + 63) & ~(size_t)63;
 		if (offset <= AREA_LIMIT)
 			continue;
-		loam__diag_add(diag, self->file, self->line, "[%s] the local areas of all instances are over %u KiB", self->name,
-			       AREA_LIMIT >> 10);
+		loam__diag_add(diag, self->file, self->line, "[%s] the local areas of all instances are over %u KiB",
+			       self->name, AREA_LIMIT >> 10);
 		return -ENOMEM;
 	}
 	loam__machine.area_bytes = offset - LOAM__AREA_HEADER;
@@ -166,8 +170,12 @@ static int create(struct loam_self *self, struct loam_diag *diag)
 	const struct loam_plugin *desc = &self->plugin->desc;
 	int error;
 
-	self->args = (struct loam_args){ .size = sizeof(self->args), .owner = chain_owner(self), .self = self,
-					 .name = self->name, .params = self->params, .ports = self->port_ptrs,
+	self->args = (struct loam_args){ .size = sizeof(self->args),
+					 .owner = chain_owner(self),
+					 .self = self,
+					 .name = self->name,
+					 .params = self->params,
+					 .ports = self->port_ptrs,
 					 .local = { loam__area_tp_offset(), self->area_offset },
 					 .lower = self->lower_ptrs };
 	self->inst = NULL;
@@ -185,8 +193,8 @@ static int create(struct loam_self *self, struct loam_diag *diag)
 		return 0;
 	error = loam__serial_wrap(self);
 	if (error)
-		loam__diag_add(diag, self->file, self->line, "[%s] %s is serialised, which its role does not allow", self->name,
-			       desc->name);
+		loam__diag_add(diag, self->file, self->line, "[%s] %s is serialised, which its role does not allow",
+			       self->name, desc->name);
 	return error;
 }
 
@@ -221,8 +229,8 @@ static int hand_over(struct loam_self *frames, struct loam_diag *diag)
 		error = ops->add(link->inst, &zone->pub, zone->pub.start_pfn, zone->present);
 	}
 	if (error)
-		loam__diag_add(diag, frames->file, frames->line, "[%s] does not take the machine's frames: %s", frames->name,
-			       strerror(-error));
+		loam__diag_add(diag, frames->file, frames->line, "[%s] does not take the machine's frames: %s",
+			       frames->name, strerror(-error));
 	return error;
 }
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES 198      /* libinih's buffer, less newline and NUL */
+#define LINE_MAX_BYTES 198 /* libinih's buffer, less newline and NUL */
 #define NAME_MAX_BYTES 49
 
 struct reader {
@@ -24,7 +24,7 @@ struct reader {
 	int line;
 	struct loam__config *config;
 	struct loam__section *section;
-	bool skip;              /* the section was refused: its keys are not looked at */
+	bool skip; /* the section was refused: its keys are not looked at */
 	struct loam_diag *diag;
 };
 
@@ -148,8 +148,8 @@ static void section_line(struct reader *reader, const char *line, size_t n)
 	name[close - line - 1] = '\0';
 	before = loam__config_section(reader->config, name);
 	if (before) {
-		loam__diag_add(reader->diag, reader->file, reader->line, "section [%s] again; the first is on line %d", name,
-			       before->line);
+		loam__diag_add(reader->diag, reader->file, reader->line, "section [%s] again; the first is on line %d",
+			       name, before->line);
 		return;
 	}
 	reader->skip = false;
@@ -174,12 +174,13 @@ static bool key_line_ok(struct reader *reader, const char *line, size_t n)
 		;
 	if (!name_ok(line, key)) {
 		loam__diag_add(reader->diag, reader->file, reader->line,
-			       "bad key '%.*s'; expected 1 to %d letters, digits, '-' and '_'", (int)key, line, NAME_MAX_BYTES);
+			       "bad key '%.*s'; expected 1 to %d letters, digits, '-' and '_'", (int)key, line,
+			       NAME_MAX_BYTES);
 		return false;
 	}
 	if (!reader->section && !reader->skip) {
-		loam__diag_add(reader->diag, reader->file, reader->line, "key '%.*s' before the first [section]", (int)key,
-			       line);
+		loam__diag_add(reader->diag, reader->file, reader->line, "key '%.*s' before the first [section]",
+			       (int)key, line);
 		return false;
 	}
 	return !reader->skip;
@@ -192,7 +193,7 @@ static bool line_ok(struct reader *reader, const char *line, size_t n)
 	while (blank < n && isspace((unsigned char)line[blank]))
 		blank++;
 	if (blank == n || line[blank] == ';' || line[blank] == '#')
-		return false;   /* nothing in it; a comment may be long */
+		return false; /* nothing in it; a comment may be long */
 	if (memchr(line, '\0', n)) {
 		loam__diag_add(reader->diag, reader->file, reader->line, "a NUL byte");
 		return false;
@@ -236,7 +237,8 @@ static char *next_line(char *buffer, int size, void *stream)
 	}
 	/* How large the buffer is depends on how libinih was built. */
 	if (n + 2 > (size_t)size) {
-		loam__diag_add(reader->diag, reader->file, reader->line, "%zu bytes in a line; at most %d", n, size - 2);
+		loam__diag_add(reader->diag, reader->file, reader->line, "%zu bytes in a line; at most %d", n,
+			       size - 2);
 		strcpy(buffer, ";\n");
 		return buffer;
 	}
@@ -264,8 +266,8 @@ static int on_entry(void *user, const char *section, const char *key, const char
 	}
 	/* "x =;y" would be a value, "x = ;y" none: nobody means that. */
 	if (*value == ';') {
-		loam__diag_add(reader->diag, reader->file, reader->line, "[%s] %s: the value begins with ';'", reader->section->name,
-			       key);
+		loam__diag_add(reader->diag, reader->file, reader->line, "[%s] %s: the value begins with ';'",
+			       reader->section->name, key);
 		return 1;
 	}
 	entry_add(reader->section, key, value, reader->file, reader->line);

@@ -8,7 +8,7 @@
 struct loam__entry {
 	struct loam__entry *next;
 	char *key, *value;
-	char *file;                     /* or "-o" for an override */
+	char *file; /* or "-o" for an override */
 	int line;
 };
 
@@ -17,7 +17,7 @@ struct loam__section {
 	char *name;
 	char *file;
 	int line;
-	struct loam__entry *entries;    /* in the order of the file */
+	struct loam__entry *entries; /* in the order of the file */
 };
 
 struct loam__config {

@@ -42,7 +42,7 @@ struct runs {
 	unsigned orders;
 	struct loam_lock lock;
 	struct list_head live LOAM_GUARDED_BY(lock);
-	uint64_t allocs, frees, failures, frames;       /* atomic */
+	uint64_t allocs, frees, failures, frames; /* atomic */
 };
 
 static struct list_head *run_node(struct page *page)
@@ -140,7 +140,7 @@ static int runs_walk(void *inst, loam_walk_fn fn, void *arg)
 {
 	struct runs *runs = inst;
 
-	loam__list_for_each(pos, &runs->live) {
+	loam__list_for_each (pos, &runs->live) {
 		struct page *page = (struct page *)((char *)pos - offsetof(struct page, own[1]));
 		struct loam_span span = { .size = sizeof(span), .kind = LOAM_SPAN_LIVE, .label = "pages" };
 		int result;
@@ -212,21 +212,20 @@ struct blocks {
 	const struct loam_port *heap;
 	struct loam_heap_limits below;
 	struct loam_lock lock;
-	struct list_head caches LOAM_GUARDED_BY(lock);  /* the newest first */
-	uint64_t gone_allocs, gone_frees, gone_failures;        /* of destroyed caches; under the lock */
+	struct list_head caches LOAM_GUARDED_BY(lock);   /* the newest first */
+	uint64_t gone_allocs, gone_frees, gone_failures; /* of destroyed caches; under the lock */
 };
 
 struct block_cache {
-	struct loam_cache pub;          /* first */
+	struct loam_cache pub; /* first */
 	struct blocks *blocks;
 	struct list_head link;
 	size_t align;
 	gfp_t gfp;
 	void (*ctor)(void *object), (*dtor)(void *object);
-	uint64_t allocs, frees, failures;       /* atomic */
+	uint64_t allocs, frees, failures; /* atomic */
 	char name[64];
 };
-
 
 static const struct loam_objects_ops blocks_ops;
 
@@ -243,13 +242,16 @@ static int blocks_cache_create(void *inst, const struct loam_cache_args *args, s
 	if (!cache)
 		return -ENOMEM;
 	strncpy(cache->name, args->name, sizeof(cache->name) - 1);
-	cache->pub = (struct loam_cache){ .link = { &blocks_ops, blocks }, .name = cache->name,
-					  .object_size = (uint32_t)args->object_size, .owner = args->owner };
+	cache->pub = (struct loam_cache){ .link = { &blocks_ops, blocks },
+					  .name = cache->name,
+					  .object_size = (uint32_t)args->object_size,
+					  .owner = args->owner };
 	cache->blocks = blocks;
 	cache->align = args->align > 8 ? args->align : 8;
 	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < 64)
 		cache->align = 64;
-	cache->gfp = (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->gfp =
+		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
 	loam_lock(blocks->host, &blocks->lock);
@@ -313,7 +315,7 @@ static int blocks_stat(void *inst, struct loam_stat *stat)
 	stat->allocs = blocks->gone_allocs;
 	stat->frees = blocks->gone_frees;
 	stat->failures = blocks->gone_failures;
-	loam__list_for_each(pos, &blocks->caches) {
+	loam__list_for_each (pos, &blocks->caches) {
 		const struct block_cache *cache = loam__list_of(pos, struct block_cache, link);
 		uint64_t frees = get(&cache->frees), allocs = get(&cache->allocs);
 
@@ -392,19 +394,41 @@ static struct loam_role_decl blocks_roles[] = { LOAM_ROLE(LOAM_ROLE_OBJECTS, &bl
 
 /* One user more than there are, so that nobody unloads them. */
 static struct loam__plugin runs_plugin = {
-	.path = (char *)"part of the host", .users = 1, .abi_major = LOAM_ABI_MAJOR, .abi_minor = LOAM_ABI_MINOR,
-	.ports = runs_ports, .roles = runs_roles,
-	.desc = { .size = sizeof(struct loam_plugin), .name = "pages-heap", .version = PACKAGE_VERSION,
-		  .summary = "heap: runs of whole pages", LOAM_PORTS(runs_ports), LOAM_ROLES(runs_roles),
-		  .create = runs_create, .destroy = runs_destroy, .stat = runs_stat, .walk = runs_walk, .find = runs_find },
+	.path = (char *)"part of the host",
+	.users = 1,
+	.abi_major = LOAM_ABI_MAJOR,
+	.abi_minor = LOAM_ABI_MINOR,
+	.ports = runs_ports,
+	.roles = runs_roles,
+	.desc = { .size = sizeof(struct loam_plugin),
+		  .name = "pages-heap",
+		  .version = PACKAGE_VERSION,
+		  .summary = "heap: runs of whole pages",
+		  LOAM_PORTS(runs_ports),
+		  LOAM_ROLES(runs_roles),
+		  .create = runs_create,
+		  .destroy = runs_destroy,
+		  .stat = runs_stat,
+		  .walk = runs_walk,
+		  .find = runs_find },
 };
 
 static struct loam__plugin blocks_plugin = {
-	.path = (char *)"part of the host", .users = 1, .abi_major = LOAM_ABI_MAJOR, .abi_minor = LOAM_ABI_MINOR,
-	.ports = blocks_ports, .roles = blocks_roles,
-	.desc = { .size = sizeof(struct loam_plugin), .name = "heap-objects", .version = PACKAGE_VERSION,
-		  .summary = "objects: each a block of a heap", LOAM_PORTS(blocks_ports), LOAM_ROLES(blocks_roles),
-		  .create = blocks_create, .destroy = blocks_destroy, .stat = blocks_stat },
+	.path = (char *)"part of the host",
+	.users = 1,
+	.abi_major = LOAM_ABI_MAJOR,
+	.abi_minor = LOAM_ABI_MINOR,
+	.ports = blocks_ports,
+	.roles = blocks_roles,
+	.desc = { .size = sizeof(struct loam_plugin),
+		  .name = "heap-objects",
+		  .version = PACKAGE_VERSION,
+		  .summary = "objects: each a block of a heap",
+		  LOAM_PORTS(blocks_ports),
+		  LOAM_ROLES(blocks_roles),
+		  .create = blocks_create,
+		  .destroy = blocks_destroy,
+		  .stat = blocks_stat },
 };
 
 struct loam__plugin *loam__conversion(enum loam_role_id want, enum loam_role_id have)

@@ -89,7 +89,8 @@ void loam__describe(const void *addr, char *buf, size_t size)
 		put_number(&text, off >> LOAM_PAGE_SHIFT, 10);
 		put(&text, ", which is not mapped: kmap or vmap it first");
 	} else if (loam__large_has(addr)) {
-		put(&text, loam__large_size(addr) ? "the large window, a live block" : "the large window, no live block here");
+		put(&text,
+		    loam__large_size(addr) ? "the large window, a live block" : "the large window, no live block here");
 	} else if ((uintptr_t)addr < LOAM_PAGE_SIZE) {
 		put(&text, "the null page");
 	} else {

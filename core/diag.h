@@ -14,8 +14,8 @@
 
 struct loam_diag_msg {
 	struct loam_diag_msg *next;
-	char *file;                     /* NULL: no place */
-	int line;                       /* 0: no line */
+	char *file; /* NULL: no place */
+	int line;   /* 0: no line */
 	char *text;
 };
 
@@ -29,7 +29,8 @@ LOAM_EXPORT void loam__diag_init(struct loam_diag *diag);
 /** Free all messages; @diag is empty and usable afterwards. */
 LOAM_EXPORT void loam__diag_clear(struct loam_diag *diag);
 /** Add a message, without a newline. @file may be NULL; it is copied. @diag may be NULL: nothing happens. */
-LOAM_EXPORT void loam__diag_add(struct loam_diag *diag, const char *file, int line, const char *fmt, ...) LOAM_PRINTF(4, 5);
+LOAM_EXPORT void loam__diag_add(struct loam_diag *diag, const char *file, int line, const char *fmt, ...)
+	LOAM_PRINTF(4, 5);
 /** Print "file:line: text" (or "loam: text" without a place) for each, sorted by place within a file, to @out. */
 LOAM_EXPORT void loam__diag_print(const struct loam_diag *diag, FILE *out);
 

@@ -20,7 +20,7 @@
 #define OUR_MACHINE EM_AARCH64
 #endif
 
-#define MAX_HEADERS 256         /* program headers; a plugin has about ten */
+#define MAX_HEADERS 256 /* program headers; a plugin has about ten */
 
 struct elf {
 	int fd;
@@ -77,7 +77,7 @@ static int scan_notes(const unsigned char *notes, uint64_t n, uint32_t words[3])
 		uint64_t name = word(notes + at), desc = word(notes + at + 4), end;
 		uint32_t type = word(notes + at + 8);
 
-		end = at + 12 + padded(name) + padded(desc);    /* 32-bit sizes: cannot wrap in 64 */
+		end = at + 12 + padded(name) + padded(desc); /* 32-bit sizes: cannot wrap in 64 */
 		if (end > n)
 			return -1;
 		if (name == 5 && !memcmp(notes + at + 12, "loam", 5) && type == 1) {
@@ -131,7 +131,8 @@ int loam__elfnote_read(int fd, uint32_t *major, uint32_t *minor, uint32_t *host_
 
 		if (!read_at(&elf, &segment, elf.header.e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
 			return refuse(why, why_size, "a truncated ELF file");
-		if (segment.p_type == PT_LOAD && (segment.p_offset > elf.size || segment.p_filesz > elf.size - segment.p_offset))
+		if (segment.p_type == PT_LOAD &&
+		    (segment.p_offset > elf.size || segment.p_filesz > elf.size - segment.p_offset))
 			return refuse(why, why_size, "a truncated ELF file");
 		if (segment.p_type != PT_NOTE)
 			continue;

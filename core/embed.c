@@ -101,7 +101,9 @@ int loam_boot(struct loam_config *config)
 		return error;
 	}
 	booted = inner;
-	heap = graph->heap ? &graph->heap->top : graph->kernel[LOAM_ROLE_HEAP] ? &graph->kernel[LOAM_ROLE_HEAP]->top : NULL;
+	heap = graph->heap                     ? &graph->heap->top
+	       : graph->kernel[LOAM_ROLE_HEAP] ? &graph->kernel[LOAM_ROLE_HEAP]->top
+					       : NULL;
 	return 0;
 }
 

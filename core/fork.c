@@ -58,7 +58,7 @@ static void fresh_locks(void)
 	for (unsigned i = 0; i < LOAM_LEN(host_locks); i++)
 		__atomic_store_n(&host_locks[i]->word, 0, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i < graph->nr; i++)
-		loam__list_for_each(pos, &graph->instances[i]->locks)
+		loam__list_for_each (pos, &graph->instances[i]->locks)
 			__atomic_store_n(&loam__list_of(pos, struct loam_lock, all)->word, 0, __ATOMIC_RELEASE);
 }
 

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define RELEASE_ORDER 4         /* blocks of 64 KiB and more go back to the system */
+#define RELEASE_ORDER 4 /* blocks of 64 KiB and more go back to the system */
 
 static unsigned highest_zone(gfp_t gfp)
 {
@@ -156,14 +156,31 @@ static unsigned long reclaim(unsigned long want)
 	return got;
 }
 
-static const struct { gfp_t bits; const char *name; } gfp_names[] = {
-	{ GFP_HIGHUSER_MOVABLE, "GFP_HIGHUSER_MOVABLE" }, { GFP_HIGHUSER, "GFP_HIGHUSER" }, { GFP_USER, "GFP_USER" },
-	{ GFP_KERNEL, "GFP_KERNEL" }, { GFP_NOFS, "GFP_NOFS" }, { GFP_ATOMIC, "GFP_ATOMIC" }, { GFP_NOIO, "GFP_NOIO" },
-	{ GFP_NOWAIT, "GFP_NOWAIT" }, { __GFP_DMA, "GFP_DMA" }, { __GFP_DMA32, "GFP_DMA32" },
-	{ __GFP_HIGHMEM, "__GFP_HIGHMEM" }, { __GFP_MOVABLE, "__GFP_MOVABLE" }, { __GFP_HIGH, "__GFP_HIGH" },
-	{ __GFP_ZERO, "__GFP_ZERO" }, { __GFP_NORETRY, "__GFP_NORETRY" }, { __GFP_RETRY_MAYFAIL, "__GFP_RETRY_MAYFAIL" },
-	{ __GFP_NOFAIL, "__GFP_NOFAIL" }, { __GFP_MEMALLOC, "__GFP_MEMALLOC" }, { __GFP_NOMEMALLOC, "__GFP_NOMEMALLOC" },
-	{ __GFP_COMP, "__GFP_COMP" }, { __GFP_COLD, "__GFP_COLD" },
+static const struct {
+	gfp_t bits;
+	const char *name;
+} gfp_names[] = {
+	{ GFP_HIGHUSER_MOVABLE, "GFP_HIGHUSER_MOVABLE" },
+	{ GFP_HIGHUSER, "GFP_HIGHUSER" },
+	{ GFP_USER, "GFP_USER" },
+	{ GFP_KERNEL, "GFP_KERNEL" },
+	{ GFP_NOFS, "GFP_NOFS" },
+	{ GFP_ATOMIC, "GFP_ATOMIC" },
+	{ GFP_NOIO, "GFP_NOIO" },
+	{ GFP_NOWAIT, "GFP_NOWAIT" },
+	{ __GFP_DMA, "GFP_DMA" },
+	{ __GFP_DMA32, "GFP_DMA32" },
+	{ __GFP_HIGHMEM, "__GFP_HIGHMEM" },
+	{ __GFP_MOVABLE, "__GFP_MOVABLE" },
+	{ __GFP_HIGH, "__GFP_HIGH" },
+	{ __GFP_ZERO, "__GFP_ZERO" },
+	{ __GFP_NORETRY, "__GFP_NORETRY" },
+	{ __GFP_RETRY_MAYFAIL, "__GFP_RETRY_MAYFAIL" },
+	{ __GFP_NOFAIL, "__GFP_NOFAIL" },
+	{ __GFP_MEMALLOC, "__GFP_MEMALLOC" },
+	{ __GFP_NOMEMALLOC, "__GFP_NOMEMALLOC" },
+	{ __GFP_COMP, "__GFP_COMP" },
+	{ __GFP_COLD, "__GFP_COLD" },
 };
 
 /* "GFP_KERNEL|__GFP_ZERO" */
@@ -187,15 +204,15 @@ static void report_failure(gfp_t gfp, unsigned order, uint32_t owner)
 	char flags[200];
 
 	gfp_text(gfp, flags, sizeof(flags));
-	loam__log(LOAM_LOG_WARN, "%s: page allocation failure: order:%u, mode:%#x(%s), nodemask=(null)", self ? self->name : "?",
-		  order, gfp, flags);
+	loam__log(LOAM_LOG_WARN, "%s: page allocation failure: order:%u, mode:%#x(%s), nodemask=(null)",
+		  self ? self->name : "?", order, gfp, flags);
 	for (unsigned i = 0; i < LOAM_ZONES; i++) {
 		const struct loam__zone *zone = &loam__machine.zones[i];
 
 		if (zone->pub.managed)
-			loam__log(LOAM_LOG_WARN, "Node 0 %s free:%lukB min:%lukB low:%lukB high:%lukB managed:%lukB", zone->pub.name,
-				  zone_free(zone) * 4, zone->wmark_min * 4, zone->wmark_low * 4, zone->wmark_high * 4,
-				  zone->pub.managed * 4);
+			loam__log(LOAM_LOG_WARN, "Node 0 %s free:%lukB min:%lukB low:%lukB high:%lukB managed:%lukB",
+				  zone->pub.name, zone_free(zone) * 4, zone->wmark_min * 4, zone->wmark_low * 4,
+				  zone->wmark_high * 4, zone->pub.managed * 4);
 	}
 }
 
@@ -204,10 +221,11 @@ static LOAM_COLD struct page *alloc_slow(const struct loam_link *link, gfp_t gfp
 	struct page *page;
 
 	if (order >= loam__machine.orders) {
-		static bool told;       /* atomic; once in a process */
+		static bool told; /* atomic; once in a process */
 
 		if (!(gfp & __GFP_NOWARN) && !__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
-			loam__log(LOAM_LOG_WARN, "page allocation of order %u: the largest is %u", order, loam__machine.orders - 1);
+			loam__log(LOAM_LOG_WARN, "page allocation of order %u: the largest is %u", order,
+				  loam__machine.orders - 1);
 		return NULL;
 	}
 	page = try_deep(link, gfp, order, owner);
@@ -271,8 +289,8 @@ void loam__pages_free(const struct loam_port *port, struct page *page, unsigned 
 }
 
 /* As many as the zone has above its `low` watermark, by the plugin's own bulk op or one by one. */
-static unsigned bulk_zone(const struct loam_link *link, struct loam__zone *zone, unsigned highest, gfp_t gfp, unsigned n,
-			  struct page **out, uint32_t owner)
+static unsigned bulk_zone(const struct loam_link *link, struct loam__zone *zone, unsigned highest, gfp_t gfp,
+			  unsigned n, struct page **out, uint32_t owner)
 {
 	unsigned long keep = zone->wmark_low + zone->lowmem_reserve[highest], have = zone_free(zone);
 	const struct loam_pages_ops *ops = pages_ops(link);

@@ -15,20 +15,20 @@
 
 #define GRAIN ((size_t)64 << 10)
 #define HUGE ((size_t)2 << 20)
-#define LEAST ((uint64_t)4 << 30)       /* bytes of the window */
+#define LEAST ((uint64_t)4 << 30) /* bytes of the window */
 #define MOST ((uint64_t)16 << 40)
 
 struct span {
 	struct span *prev, *next;
 	char *base;
 	size_t grains;
-	size_t bytes;           /* of the block; 0: free */
+	size_t bytes; /* of the block; 0: free */
 };
 
 struct loam__large_window loam__large;
 struct loam__mutex loam__large_lock;
 static struct span *first;
-static struct span **table;     /* by grain: the span that begins there, or NULL */
+static struct span **table; /* by grain: the span that begins there, or NULL */
 static struct loam__large_stat stats;
 
 static size_t pages(size_t bytes)

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define AREA_MAX (64u << 10)
-#define TABLE_MAX 256           /* elements of one table of a descriptor */
+#define TABLE_MAX 256 /* elements of one table of a descriptor */
 #define PORTS_MAX 32
 
 /* Loaded files. Under the lock. */
@@ -40,8 +40,8 @@ struct place {
 };
 
 #define complain(place, fmt, ...)                                                                                      \
-	((place)->defects++, loam__diag_add((place)->diag, (place)->file, (place)->line, "%s: " fmt, (place)->path,    \
-					    ##__VA_ARGS__))
+	((place)->defects++,                                                                                           \
+	 loam__diag_add((place)->diag, (place)->file, (place)->line, "%s: " fmt, (place)->path, ##__VA_ARGS__))
 
 /* ---- before dlopen ---- */
 
@@ -53,7 +53,8 @@ static bool trusted_owner(uid_t uid)
 /* The folder must not let others swap the file. A sticky one (/tmp) may, for files that are root's or ours. */
 static bool folder_ok(struct place *place)
 {
-	char *slash = strrchr(place->path, '/'), *folder = slash ? strndup(place->path, (size_t)(slash - place->path)) : NULL;
+	char *slash = strrchr(place->path, '/'),
+	     *folder = slash ? strndup(place->path, (size_t)(slash - place->path)) : NULL;
 	const char *name = !slash ? "." : *folder ? folder : "/";
 	struct stat st;
 	bool ok = false;
@@ -63,7 +64,8 @@ static bool folder_ok(struct place *place)
 	else if (st.st_mode & 022 && !(st.st_mode & S_ISVTX))
 		complain(place, "refused: others may write to its folder %s (mode %04o)", name, st.st_mode & 07777);
 	else if (!trusted_owner(st.st_uid))
-		complain(place, "refused: its folder %s belongs to user %u, neither root nor the caller", name, st.st_uid);
+		complain(place, "refused: its folder %s belongs to user %u, neither root nor the caller", name,
+			 st.st_uid);
 	else
 		ok = true;
 	free(folder);
@@ -95,7 +97,8 @@ static bool note_ok(struct place *place, int fd, struct loam__plugin *plugin)
 		return false;
 	}
 	if (major != LOAM_ABI_MAJOR) {
-		complain(place, "built for plugin ABI %u.%u; this host has %d.%d", major, minor, LOAM_ABI_MAJOR, LOAM_ABI_MINOR);
+		complain(place, "built for plugin ABI %u.%u; this host has %d.%d", major, minor, LOAM_ABI_MAJOR,
+			 LOAM_ABI_MINOR);
 		return false;
 	}
 	if (host_minor > LOAM_ABI_MINOR) {
@@ -150,7 +153,8 @@ static bool copy_table(struct place *place, const char *what, const void *table,
 	}
 	for (uint32_t i = 0; i < n; i++, at += step) {
 		if (*(const uint32_t *)at != step) {
-			complain(place, "%s: element %u has size %u, the first has %u", what, i, *(const uint32_t *)at, step);
+			complain(place, "%s: element %u has size %u, the first has %u", what, i, *(const uint32_t *)at,
+				 step);
 			free(copy);
 			return false;
 		}
@@ -190,7 +194,8 @@ static void check_names(struct place *place, const struct loam_plugin *desc)
 		if (!strcmp(name, "plugin"))
 			complain(place, "the key 'plugin' is the host's");
 		for (uint32_t j = 0; j < i; j++) {
-			const char *other = j < desc->nr_params ? desc->params[j].name : desc->ports[j - desc->nr_params].name;
+			const char *other =
+				j < desc->nr_params ? desc->params[j].name : desc->ports[j - desc->nr_params].name;
 
 			if (other && !strcmp(name, other))
 				complain(place, "'%s' is declared twice", name);
@@ -220,7 +225,8 @@ static void check_ports(struct place *place, const struct loam_plugin *desc)
 			continue;
 		}
 		if (!port->roles || port->roles >> LOAM_ROLE_COUNT)
-			complain(place, "port '%s': %s", port->name, port->roles ? "an unknown role" : "accepts no role");
+			complain(place, "port '%s': %s", port->name,
+				 port->roles ? "an unknown role" : "accepts no role");
 		if (!(port->flags & LOAM_PORT_LOWER))
 			continue;
 		if (lower++)
@@ -271,7 +277,8 @@ static void *copy_ops(struct place *place, const struct loam_role_decl *decl)
 		if (op->offset + sizeof(void *) > must)
 			must = op->offset + sizeof(void *);
 	if (!decl->ops || !role->size) {
-		complain(place, "role %s: %s", role->name, role->size ? "no table of functions" : "not known to this host");
+		complain(place, "role %s: %s", role->name,
+			 role->size ? "no table of functions" : "not known to this host");
 		return NULL;
 	}
 	if (size < 16 || size > 4096 || size % 8) {

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SPINS 100               /* about a microsecond: the sections are short */
+#define SPINS 100 /* about a microsecond: the sections are short */
 
 struct loam__mutex loam__lock_lists;
 
@@ -80,13 +80,13 @@ void loam__host_lock_destroy(struct loam_lock *lock)
 
 static void lock_all(struct loam_self *self) LOAM_UNCHECKED
 {
-	loam__list_for_each(pos, &self->locks)
+	loam__list_for_each (pos, &self->locks)
 		loam_lock(&loam__machine.host, loam__list_of(pos, struct loam_lock, all));
 }
 
 static void unlock_all(struct loam_self *self) LOAM_UNCHECKED
 {
-	loam__list_for_each(pos, &self->locks)
+	loam__list_for_each (pos, &self->locks)
 		loam_unlock(&loam__machine.host, loam__list_of(pos, struct loam_lock, all));
 }
 

@@ -20,16 +20,16 @@
 /* ---- [machine] ---- */
 
 enum loam__machine_param {
-	LOAM_M_MEMORY,                  /* size; 0: RAM of the host */
-	LOAM_M_ZONES,                   /* string "DMA:16M NORMAL:*" */
+	LOAM_M_MEMORY, /* size; 0: RAM of the host */
+	LOAM_M_ZONES,  /* string "DMA:16M NORMAL:*" */
 	LOAM_M_CPUS,
-	LOAM_M_BACKING,                 /* enum loam__backing */
-	LOAM_M_RELEASE,                 /* enum loam__release */
-	LOAM_M_SEED,                    /* 0: from the system */
-	LOAM_M_MIN_FREE,                /* size; 0: the kernel's formula */
-	LOAM_M_RESERVE,                 /* enum loam__reserve: whose rule says what GFP_ATOMIC may take */
-	LOAM_M_REPORT,                  /* enum loam__on_report */
-	LOAM_M_METADATA,                /* size: limit of metadata memory; 0: none */
+	LOAM_M_BACKING,  /* enum loam__backing */
+	LOAM_M_RELEASE,  /* enum loam__release */
+	LOAM_M_SEED,     /* 0: from the system */
+	LOAM_M_MIN_FREE, /* size; 0: the kernel's formula */
+	LOAM_M_RESERVE,  /* enum loam__reserve: whose rule says what GFP_ATOMIC may take */
+	LOAM_M_REPORT,   /* enum loam__on_report */
+	LOAM_M_METADATA, /* size: limit of metadata memory; 0: none */
 	LOAM_M_COUNT
 };
 enum loam__backing { LOAM_BACKING_MEMFD, LOAM_BACKING_ANON };
@@ -40,7 +40,7 @@ LOAM_EXPORT extern const struct loam_param loam__machine_params[LOAM_M_COUNT];
 
 /** What `zones` says, checked. */
 struct loam__zone_spec {
-	unsigned long pages[LOAM_ZONES];        /* 0: no such zone */
+	unsigned long pages[LOAM_ZONES]; /* 0: no such zone */
 };
 /** Parse and check the zones of a machine of @pages frames. 0, or -EINVAL and why. "" means the default for @backing. */
 LOAM_EXPORT int loam__zones_parse(const char *text, unsigned long pages, enum loam__backing backing,
@@ -59,8 +59,8 @@ struct loam__zone {
 	unsigned long spanned, present;
 	unsigned long wmark_min, wmark_low, wmark_high;
 	unsigned long lowmem_reserve[LOAM_ZONES];
-	unsigned long free;             /* atomic */
-	uint64_t allocs, frees;         /* blocks; atomic */
+	unsigned long free;     /* atomic */
+	uint64_t allocs, frees; /* blocks; atomic */
 };
 
 /* ---- the machine ---- */
@@ -70,7 +70,7 @@ struct loam__machine {
 	struct loam__graph *graph;
 	struct loam_host host;
 	struct loam__zone zones[LOAM_ZONES];
-	unsigned orders;                /* of the page allocator */
+	unsigned orders; /* of the page allocator */
 	bool up;
 	enum loam__backing backing;
 	enum loam__release release;
@@ -78,13 +78,13 @@ struct loam__machine {
 	enum loam__on_report on_report;
 	uint64_t seed;
 	unsigned cpus;
-	struct loam_port frames;        /* the chain of the page allocator */
-	const struct loam_port *foreign;        /* the heap of addresses outside the machine's memory, or NULL */
-	unsigned long boot_used;        /* frames in use when boot was done */
+	struct loam_port frames;         /* the chain of the page allocator */
+	const struct loam_port *foreign; /* the heap of addresses outside the machine's memory, or NULL */
+	unsigned long boot_used;         /* frames in use when boot was done */
 	int memfd;
-	size_t area_bytes;              /* of a thread's block: the sum of the instances' areas */
-	uint64_t nr_reports;            /* atomic */
-	bool forked;                    /* a child of fork whose memory is not its own: nothing goes on */
+	size_t area_bytes;   /* of a thread's block: the sum of the instances' areas */
+	uint64_t nr_reports; /* atomic */
+	bool forked;         /* a child of fork whose memory is not its own: nothing goes on */
 };
 LOAM_EXPORT extern struct loam__machine loam__machine;
 
@@ -103,11 +103,11 @@ LOAM_EXPORT unsigned loam__halt(FILE *out);
 
 /** What an owner id leads to. Entry 0 is nobody: its heap link reports a bad free. */
 struct loam__owner {
-	const struct loam_port *heap;   /* how to free an address of such a frame, as kfree does */
-	struct loam_self *self;         /* top of the chain */
-	struct loam_cache *cache;       /* of one cache, or NULL */
-	uint32_t id;                    /* generation << 16 | index; 0: entry is free */
-	struct loam_link link;          /* where the owner has no heap: the host's own stand-in, behind own_port */
+	const struct loam_port *heap; /* how to free an address of such a frame, as kfree does */
+	struct loam_self *self;       /* top of the chain */
+	struct loam_cache *cache;     /* of one cache, or NULL */
+	uint32_t id;                  /* generation << 16 | index; 0: entry is free */
+	struct loam_link link;        /* where the owner has no heap: the host's own stand-in, behind own_port */
 	struct loam_port own_port;
 } __attribute__((aligned(64)));
 #define LOAM__OWNERS 65536
@@ -154,7 +154,7 @@ LOAM_EXPORT extern uint64_t loam__meta_fail;
 LOAM_EXPORT uint64_t loam__meta_bytes(void);
 
 /* ---- proc.c: the kernel's text formats ---- */
-LOAM_EXPORT void loam__slabinfo(FILE *out);     /* of every instance with the capability */
+LOAM_EXPORT void loam__slabinfo(FILE *out); /* of every instance with the capability */
 /** Call @fn for each cache of @self, when its role objects tells of them. Returns what @fn returned non-zero, or 0. */
 LOAM_EXPORT int loam__caches(struct loam_self *self, loam_cache_fn fn, void *arg);
 LOAM_EXPORT void loam__buddyinfo(FILE *out);
@@ -192,7 +192,9 @@ LOAM_EXPORT bool loam__large_free(void *ptr);
 LOAM_EXPORT size_t loam__large_size(const void *ptr);
 /** Grow or shrink, by moving mappings and never contents. NULL: refused, the block is as it was. */
 LOAM_EXPORT void *loam__large_resize(void *ptr, size_t bytes);
-struct loam__large_stat { uint64_t blocks, bytes, allocs, frees; };
+struct loam__large_stat {
+	uint64_t blocks, bytes, allocs, frees;
+};
 LOAM_EXPORT void loam__large_stat(struct loam__large_stat *stat);
 
 #endif

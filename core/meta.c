@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 
 #define CHUNK (256u << 10)
-#define DIRECT (64u << 10)      /* from here on a mapping of its own */
-#define STEPS 4                 /* classes in a doubling */
+#define DIRECT (64u << 10) /* from here on a mapping of its own */
+#define STEPS 4            /* classes in a doubling */
 #define CLASSES 64
 
 struct chunk {
@@ -114,7 +114,8 @@ uint64_t loam__meta_fail;
 /* For tests: whether it is this one's turn to fail. */
 static bool fails(void)
 {
-	return __atomic_load_n(&loam__meta_fail, __ATOMIC_RELAXED) && !__atomic_sub_fetch(&loam__meta_fail, 1, __ATOMIC_RELAXED);
+	return __atomic_load_n(&loam__meta_fail, __ATOMIC_RELAXED) &&
+	       !__atomic_sub_fetch(&loam__meta_fail, 1, __ATOMIC_RELAXED);
 }
 
 void *loam__meta_alloc(struct loam_self *self, size_t bytes, size_t align)

@@ -59,12 +59,15 @@ static size_t cache_size(void *inst, const void *ptr, struct page *page)
 	return owner->cache->object_size;
 }
 
-static const struct loam_heap_ops nobody_ops = { .size = sizeof(nobody_ops), .alloc = no_alloc, .free = nobody_free,
-						 .usable_size = no_size };
-static const struct loam_heap_ops raw_ops = { .size = sizeof(raw_ops), .alloc = no_alloc, .free = raw_free,
-					      .usable_size = no_size };
-static const struct loam_heap_ops cache_ops = { .size = sizeof(cache_ops), .alloc = no_alloc, .free = cache_free,
-						.usable_size = cache_size };
+static const struct loam_heap_ops nobody_ops = {
+	.size = sizeof(nobody_ops), .alloc = no_alloc, .free = nobody_free, .usable_size = no_size
+};
+static const struct loam_heap_ops raw_ops = {
+	.size = sizeof(raw_ops), .alloc = no_alloc, .free = raw_free, .usable_size = no_size
+};
+static const struct loam_heap_ops cache_ops = {
+	.size = sizeof(cache_ops), .alloc = no_alloc, .free = cache_free, .usable_size = cache_size
+};
 
 /* ---- ids ---- */
 
@@ -136,13 +139,15 @@ struct loam_cache *loam__cache_create(const struct loam_port *port, const struct
 	full.size = sizeof(full);
 	if (!error) {
 		full.owner = loam__owner_add(self, NULL);
-		error = full.owner ? ((const struct loam_objects_ops *)link->ops)->create(link->inst, &full, &cache) : -ENOMEM;
+		error = full.owner ? ((const struct loam_objects_ops *)link->ops)->create(link->inst, &full, &cache)
+				   : -ENOMEM;
 	}
 	if (error) {
 		loam__owner_del(full.owner);
 		if (args->flags & SLAB_PANIC)
-			loam__report(self, LOAM_REPORT_MISUSE, NULL, "kmem_cache_create %s failed with error %d, and SLAB_PANIC is set",
-				     args->name, error);
+			loam__report(self, LOAM_REPORT_MISUSE, NULL,
+				     "kmem_cache_create %s failed with error %d, and SLAB_PANIC is set", args->name,
+				     error);
 		errno = -error;
 		return NULL;
 	}
@@ -160,7 +165,8 @@ int loam__cache_destroy(struct loam_cache *cache)
 	int error = loam_cache_ops(cache)->destroy(cache);
 
 	if (error)
-		loam__report(self, LOAM_REPORT_LEAK, NULL, "kmem_cache_destroy %s: Slab cache still has objects", cache->name);
+		loam__report(self, LOAM_REPORT_LEAK, NULL, "kmem_cache_destroy %s: Slab cache still has objects",
+			     cache->name);
 	else
 		loam__owner_del(owner);
 	return error;

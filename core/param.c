@@ -115,8 +115,8 @@ static bool in_range(const struct loam_param *param, const union loam_value *val
 /* "expected a size such as 64K, from 4K to 1G" */
 static void explain(const struct loam_param *param, const char *text, char *why, size_t size)
 {
-	static const char *const what[] = { "on or off", "a whole number", "a size such as 64K or 16M", "a number",
-					    "one of", "text" };
+	static const char *const what[] = { "on or off", "a whole number", "a size such as 64K or 16M",
+					    "a number",  "one of",         "text" };
 	char low[24], high[24], list[200];
 	const char *near = NULL;
 	int n;
@@ -188,8 +188,8 @@ static void unknown_key(const struct loam__section *section, const struct loam__
 	names[nr] = NULL;
 	near = loam__nearest(entry->key, names);
 	if (near)
-		loam__diag_add(diag, entry->file, entry->line, "[%s] unknown key '%s'; did you mean '%s'?", section->name,
-			       entry->key, near);
+		loam__diag_add(diag, entry->file, entry->line, "[%s] unknown key '%s'; did you mean '%s'?",
+			       section->name, entry->key, near);
 	else
 		loam__diag_add(diag, entry->file, entry->line, "[%s] unknown key '%s'", section->name, entry->key);
 }

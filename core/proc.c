@@ -6,8 +6,8 @@ static int slab_line(void *arg, const struct loam_cache_info *info)
 {
 	fprintf(arg, "%-17s %6lu %6lu %6u %4u %4d : tunables %4u %4u %4u : slabdata %6lu %6lu %6lu\n", info->name,
 		(unsigned long)info->active_objs, (unsigned long)info->total_objs, info->obj_size, info->objs_per_slab,
-		(int)info->pages_per_slab, info->limit, info->batchcount, info->shared, (unsigned long)info->active_slabs,
-		(unsigned long)info->total_slabs, 0ul);
+		(int)info->pages_per_slab, info->limit, info->batchcount, info->shared,
+		(unsigned long)info->active_slabs, (unsigned long)info->total_slabs, 0ul);
 	return 0;
 }
 
@@ -17,7 +17,8 @@ void loam__slabinfo(FILE *out)
 
 	fprintf(out, "slabinfo - version: 2.1\n"
 		     "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>"
-		     " : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n");
+		     " : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> "
+		     "<sharedavail>\n");
 	for (unsigned i = graph->nr; i--;)
 		loam__caches(graph->instances[i], slab_line, out);
 }
@@ -52,8 +53,8 @@ static void zone_pagesets(const struct loam__zone *zone, FILE *out)
 {
 	fprintf(out, "\n  pagesets");
 	for (unsigned cpu = 0; cpu < loam__machine.cpus; cpu++)
-		fprintf(out, "\n    cpu: %u\n              count: %d\n              high:  %d\n              batch: %d", cpu, 0, 0,
-			0);
+		fprintf(out, "\n    cpu: %u\n              count: %d\n              high:  %d\n              batch: %d",
+			cpu, 0, 0, 0);
 	fprintf(out, "\n  node_unreclaimable:  %u\n  start_pfn:           %lu", 0, zone->pub.start_pfn);
 }
 
@@ -67,9 +68,10 @@ void loam__zoneinfo(FILE *out)
 		fprintf(out, "Node %d, zone %8s", 0, zone->pub.name);
 		fprintf(out,
 			"\n  pages free     %lu\n        boost    %lu\n        min      %lu\n        low      %lu"
-			"\n        high     %lu\n        spanned  %lu\n        present  %lu\n        managed  %lu\n        cma      %lu",
-			__atomic_load_n(&zone->free, __ATOMIC_RELAXED), 0ul, zone->wmark_min, zone->wmark_low, zone->wmark_high,
-			zone->spanned, zone->present, zone->pub.managed, 0ul);
+			"\n        high     %lu\n        spanned  %lu\n        present  %lu\n        managed  %lu\n    "
+			"    cma      %lu",
+			__atomic_load_n(&zone->free, __ATOMIC_RELAXED), 0ul, zone->wmark_min, zone->wmark_low,
+			zone->wmark_high, zone->spanned, zone->present, zone->pub.managed, 0ul);
 		fprintf(out, "\n        protection: (%lu", zone->lowmem_reserve[0]);
 		for (unsigned j = 1; j < LOAM_ZONES; j++)
 			fprintf(out, ", %lu", zone->lowmem_reserve[j]);

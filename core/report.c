@@ -11,12 +11,12 @@
 #define LINE 512
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
-static const char *const kind_names[LOAM_REPORT_KINDS] = { "double free", "bad free", "corruption", "wrong cache",
-							   "leak", "misuse" };
+static const char *const kind_names[LOAM_REPORT_KINDS] = { "double free", "bad free", "corruption",
+							   "wrong cache", "leak",     "misuse" };
 
 enum loam_log_level loam__log_level(void)
 {
-	static int level = -1;  /* atomic; every thread computes the same */
+	static int level = -1; /* atomic; every thread computes the same */
 	int now = __atomic_load_n(&level, __ATOMIC_RELAXED);
 	const char *env;
 
@@ -119,7 +119,7 @@ uint64_t loam__seed(uint64_t given)
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		seed = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)getpid();
 	}
-	seed >>= 32;    /* short enough to type */
+	seed >>= 32; /* short enough to type */
 	return seed ? seed : 1;
 }
 

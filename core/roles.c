@@ -4,20 +4,26 @@
 
 #include <string.h>
 
-#define OP(role, op) { #op, offsetof(struct loam_##role##_ops, op) }
-#define END { NULL, 0 }
+#define OP(role, op)                                                                                                   \
+	{                                                                                                              \
+#op, offsetof(struct loam_##role##_ops, op)                                                            \
+	}
+#define END                                                                                                            \
+	{                                                                                                              \
+		NULL, 0                                                                                                \
+	}
 
-static const struct loam__op_name pages_must[] = { OP(pages, add), OP(pages, alloc), OP(pages, free), OP(pages, counts),
-						   OP(pages, limits), END };
+static const struct loam__op_name pages_must[] = { OP(pages, add),    OP(pages, alloc),  OP(pages, free),
+						   OP(pages, counts), OP(pages, limits), END };
 static const struct loam__op_name pages_may[] = { OP(pages, alloc_bulk), OP(pages, free_bulk), END };
 static const struct loam__op_name objects_must[] = { OP(objects, create), OP(objects, destroy), OP(objects, alloc),
-						     OP(objects, free), OP(objects, limits), END };
+						     OP(objects, free),   OP(objects, limits),  END };
 static const struct loam__op_name objects_may[] = { OP(objects, alloc_bulk), OP(objects, free_bulk),
 						    OP(objects, shrink), OP(objects, each), END };
 static const struct loam__op_name heap_must[] = { OP(heap, alloc), OP(heap, free), OP(heap, usable_size),
 						  OP(heap, limits), END };
-static const struct loam__op_name heap_may[] = { OP(heap, zalloc), OP(heap, resize), OP(heap, alloc_bulk),
-						 OP(heap, free_bulk), OP(heap, owns), END };
+static const struct loam__op_name heap_may[] = { OP(heap, zalloc),    OP(heap, resize), OP(heap, alloc_bulk),
+						 OP(heap, free_bulk), OP(heap, owns),   END };
 static const struct loam__op_name none[] = { END };
 
 /* In the order of enum loam_role_id. A role without a backend yet has its name and no table: no plugin can provide it. */

@@ -23,7 +23,7 @@ int loam__search_folders(int (*fn)(void *arg, const char *folder), void *arg)
 struct finding {
 	const char *name;
 	char *found;
-	char *looked;           /* "a, b, c" */
+	char *looked; /* "a, b, c" */
 };
 
 static int try_folder(void *arg, const char *folder)
@@ -38,7 +38,8 @@ static int try_folder(void *arg, const char *folder)
 		return 1;
 	}
 	free(path);
-	if (asprintf(&looked, "%s%s%s", finding->looked ? finding->looked : "", finding->looked ? ", " : "", folder) < 0)
+	if (asprintf(&looked, "%s%s%s", finding->looked ? finding->looked : "", finding->looked ? ", " : "", folder) <
+	    0)
 		return -1;
 	free(finding->looked);
 	finding->looked = looked;

@@ -142,7 +142,8 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 	UNDER_VOID(s, s->pages->free(s->self->inst, zone, page, order));
 }
 
-static unsigned pages_alloc_bulk(void *inst, const struct loam_zone *zone, unsigned n, struct page **out, unsigned flags)
+static unsigned pages_alloc_bulk(void *inst, const struct loam_zone *zone, unsigned n, struct page **out,
+				 unsigned flags)
 {
 	struct serial *s = inst;
 

@@ -210,8 +210,9 @@ static void instance_params(struct wiring *wiring, struct loam_self *self)
 /* ---- references from one section to another ---- */
 
 /* The instance that makes @want of @have of @target: one for all who ask. NULL: no memory. */
-static struct loam_self *imply(struct wiring *wiring, const struct loam__section *section, const struct loam__entry *entry,
-			       struct loam_self *target, enum loam_role_id want, enum loam_role_id have)
+static struct loam_self *imply(struct wiring *wiring, const struct loam__section *section,
+			       const struct loam__entry *entry, struct loam_self *target, enum loam_role_id want,
+			       enum loam_role_id have)
 {
 	struct loam__graph *graph = wiring->graph;
 	struct loam_self *self;
@@ -247,8 +248,8 @@ static struct loam_self *imply(struct wiring *wiring, const struct loam__section
 }
 
 /* @target, or what the host makes of it so that it has one of @roles; NULL: no such conversion. */
-static struct loam_self *convert(struct wiring *wiring, const struct loam__section *section, const struct loam__entry *entry,
-				 struct loam_self *target, uint32_t roles)
+static struct loam_self *convert(struct wiring *wiring, const struct loam__section *section,
+				 const struct loam__entry *entry, struct loam_self *target, uint32_t roles)
 {
 	if (target->roles & roles || !(convertible(target->roles) & roles))
 		return target->roles & roles ? target : NULL;
@@ -276,17 +277,18 @@ static struct loam_self *resolve(struct wiring *wiring, const struct loam__secti
 			names[n++] = wiring->graph->instances[i]->name;
 		names[n] = NULL;
 		near = loam__nearest(entry->value, names);
-		loam__diag_add(wiring->diag, entry->file, entry->line, "[%s] %s = %s: no section [%s]%s%s%s", section->name,
-			       entry->key, entry->value, entry->value, near ? "; did you mean '" : "", near ? near : "",
-			       near ? "'?" : "");
+		loam__diag_add(wiring->diag, entry->file, entry->line, "[%s] %s = %s: no section [%s]%s%s%s",
+			       section->name, entry->key, entry->value, entry->value, near ? "; did you mean '" : "",
+			       near ? near : "", near ? "'?" : "");
 		return NULL;
 	}
 	if (!target->plugin)
 		return NULL;
 	fit = convert(wiring, section, entry, target, roles);
 	if (!fit) {
-		loam__diag_add(wiring->diag, entry->file, entry->line, "[%s] %s = %s: expected an instance with the role %s; [%s] has %s",
-			       section->name, entry->key, entry->value, roles_text(roles, want, sizeof(want)), target->name,
+		loam__diag_add(wiring->diag, entry->file, entry->line,
+			       "[%s] %s = %s: expected an instance with the role %s; [%s] has %s", section->name,
+			       entry->key, entry->value, roles_text(roles, want, sizeof(want)), target->name,
 			       roles_text(target->roles, have, sizeof(have)));
 	}
 	return fit;
@@ -317,16 +319,18 @@ static void instance_ports(struct wiring *wiring, struct loam_self *self)
 
 		if (!entry) {
 			if (!(decl->flags & LOAM_PORT_OPTIONAL))
-				loam__diag_add(wiring->diag, section->file, section->line,
-					       "[%s] port '%s' is not filled; expected an instance with the role %s (%s)",
-					       self->name, decl->name, roles_text(decl->roles, roles, sizeof(roles)),
-					       candidates(wiring->graph, self, decl->roles, names, sizeof(names)));
+				loam__diag_add(
+					wiring->diag, section->file, section->line,
+					"[%s] port '%s' is not filled; expected an instance with the role %s (%s)",
+					self->name, decl->name, roles_text(decl->roles, roles, sizeof(roles)),
+					candidates(wiring->graph, self, decl->roles, names, sizeof(names)));
 			continue;
 		}
 		target = resolve(wiring, section, entry, decl->roles);
 		if (target == self)
-			loam__diag_add(wiring->diag, entry->file, entry->line, "[%s] %s = %s: an instance cannot stand on itself",
-				       self->name, decl->name, entry->value);
+			loam__diag_add(wiring->diag, entry->file, entry->line,
+				       "[%s] %s = %s: an instance cannot stand on itself", self->name, decl->name,
+				       entry->value);
 		if (!target || target == self)
 			continue;
 		self->targets[i] = target;
@@ -340,7 +344,8 @@ static void instance_ports(struct wiring *wiring, struct loam_self *self)
 
 static const struct loam__entry *port_entry(const struct wiring *wiring, const struct loam_self *self, uint32_t port)
 {
-	return loam__section_entry(loam__config_section(wiring->config, self->name), self->plugin->desc.ports[port].name);
+	return loam__section_entry(loam__config_section(wiring->config, self->name),
+				   self->plugin->desc.ports[port].name);
 }
 
 static void claim_lowers(struct wiring *wiring)
@@ -354,8 +359,9 @@ static void claim_lowers(struct wiring *wiring)
 			self->lower->filter = self;
 		else
 			loam__diag_add(wiring->diag, self->file, self->line,
-				       "[%s] filters [%s], which [%s] filters already; stand on [%s] instead", self->name,
-				       self->lower->name, self->lower->filter->name, self->lower->filter->name);
+				       "[%s] filters [%s], which [%s] filters already; stand on [%s] instead",
+				       self->name, self->lower->name, self->lower->filter->name,
+				       self->lower->filter->name);
 	}
 }
 
@@ -365,8 +371,9 @@ static void behind_filter(struct wiring *wiring, const struct loam__section *sec
 {
 	if (target && target->filter && target->filter != user)
 		loam__diag_add(wiring->diag, entry->file, entry->line,
-			       "[%s] %s = %s: [%s] stands behind the filter [%s]; expected %s = %s", section->name, entry->key,
-			       entry->value, target->name, target->filter->name, entry->key, target->filter->name);
+			       "[%s] %s = %s: [%s] stands behind the filter [%s]; expected %s = %s", section->name,
+			       entry->key, entry->value, target->name, target->filter->name, entry->key,
+			       target->filter->name);
 }
 
 static void check_filters(struct wiring *wiring)
@@ -401,7 +408,7 @@ struct ordering {
 	struct wiring *wiring;
 	struct loam_self **out;
 	unsigned nr;
-	unsigned char *state;   /* by index: 0 new, 1 on the way, 2 done */
+	unsigned char *state; /* by index: 0 new, 1 on the way, 2 done */
 	struct loam_self *path[256];
 	unsigned depth;
 	bool cyclic;
@@ -502,7 +509,8 @@ static void find_foreign(struct wiring *wiring)
 			continue;
 		if (graph->foreign)
 			loam__diag_add(wiring->diag, self->file, self->line,
-				       "[%s] is a second heap with memory of its own; [%s] has the addresses outside the machine",
+				       "[%s] is a second heap with memory of its own; [%s] has the addresses outside "
+				       "the machine",
 				       self->name, graph->foreign->name);
 		else
 			graph->foreign = self;

@@ -21,27 +21,32 @@ static const char *const reserves[] = { "6.1", "old", NULL };
 static const char *const on_reports[] = { "continue", "stop", NULL };
 
 const struct loam_param loam__machine_params[LOAM_M_COUNT] = {
-	[LOAM_M_MEMORY] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "memory", .def = "0", .min = 0,
-				     .max = (int64_t)1 << 46,
-				     .help = "physical memory, at least 1M; 0: as much as this computer has (anon), 256M (memfd)"),
+	[LOAM_M_MEMORY] = LOAM_PARAM(
+			.type = LOAM_PARAM_SIZE, .name = "memory", .def = "0", .min = 0, .max = (int64_t)1 << 46,
+			.help = "physical memory, at least 1M; 0: as much as this computer has (anon), 256M (memfd)"),
 	[LOAM_M_ZONES] = LOAM_PARAM(.type = LOAM_PARAM_STRING, .name = "zones", .def = "",
 				    .help = "zones from frame 0 upwards, such as DMA:16M NORMAL:112M HIGHMEM:*"),
 	[LOAM_M_CPUS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "cpus", .def = "1", .min = 1, .max = 64,
 				   .help = "logical CPUs for kernel code"),
-	[LOAM_M_BACKING] = LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "backing", .def = "memfd", .choices = backings,
-				      .help = "shared memory that can be mapped twice, or private memory that fork copies"),
+	[LOAM_M_BACKING] =
+		LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "backing", .def = "memfd", .choices = backings,
+			   .help = "shared memory that can be mapped twice, or private memory that fork copies"),
 	[LOAM_M_RELEASE] = LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "release", .def = "never", .choices = releases,
 				      .help = "whether free blocks of 64K and more go back to the system"),
 	[LOAM_M_SEED] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "seed", .def = "0", .min = 0, .max = INT64_MAX,
 				   .help = "of everything random; 0: one from the system"),
-	[LOAM_M_MIN_FREE] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "min_free", .def = "0", .min = 0,
-				       .max = (int64_t)1 << 40, .help = "the reserve below all watermarks; 0: the kernel's formula"),
-	[LOAM_M_RESERVE] = LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "reserve", .def = "6.1", .choices = reserves,
-				      .help = "what GFP_ATOMIC may take of it: Linux 6.1's part, or all as older kernels allowed"),
-	[LOAM_M_REPORT] = LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "report", .def = "continue", .choices = on_reports,
-				     .help = "after misuse was reported: go on, or stop the program"),
-	[LOAM_M_METADATA] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "metadata", .def = "0", .min = 0,
-				       .max = (int64_t)1 << 40, .help = "limit of the memory for plugins' records; 0: none"),
+	[LOAM_M_MIN_FREE] =
+		LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "min_free", .def = "0", .min = 0, .max = (int64_t)1 << 40,
+			   .help = "the reserve below all watermarks; 0: the kernel's formula"),
+	[LOAM_M_RESERVE] =
+		LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "reserve", .def = "6.1", .choices = reserves,
+			   .help = "what GFP_ATOMIC may take of it: Linux 6.1's part, or all as older kernels allowed"),
+	[LOAM_M_REPORT] =
+		LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "report", .def = "continue", .choices = on_reports,
+			   .help = "after misuse was reported: go on, or stop the program"),
+	[LOAM_M_METADATA] =
+		LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "metadata", .def = "0", .min = 0, .max = (int64_t)1 << 40,
+			   .help = "limit of the memory for plugins' records; 0: none"),
 };
 
 static const char *const zone_keys[LOAM_ZONES + 1] = { "DMA", "DMA32", "NORMAL", "HIGHMEM", "MOVABLE", NULL };
@@ -56,8 +61,8 @@ static int zone_by_key(const char *word, size_t n)
 
 struct zone_reader {
 	struct loam__zone_spec *spec;
-	unsigned long left;     /* frames that no zone has yet */
-	int last, rest;         /* the zone before; the one with '*', or -1 */
+	unsigned long left; /* frames that no zone has yet */
+	int last, rest;     /* the zone before; the one with '*', or -1 */
 	char *why;
 	size_t why_size;
 };
@@ -76,7 +81,8 @@ static int read_zone(struct zone_reader *reader, const char *word, size_t n)
 		return -EINVAL;
 	}
 	if (zone <= reader->last) {
-		snprintf(reader->why, reader->why_size, "%s does not come behind %s; the order is DMA, DMA32, NORMAL, HIGHMEM, MOVABLE",
+		snprintf(reader->why, reader->why_size,
+			 "%s does not come behind %s; the order is DMA, DMA32, NORMAL, HIGHMEM, MOVABLE",
 			 zone_keys[zone], zone_keys[reader->last]);
 		return -EINVAL;
 	}
@@ -91,11 +97,13 @@ static int read_zone(struct zone_reader *reader, const char *word, size_t n)
 		return 0;
 	}
 	if (loam__size_parse(size_text, &size) || !size || size % LOAM_PAGE_SIZE) {
-		snprintf(reader->why, reader->why_size, "%s:%s: expected '*' or a size in whole pages", zone_keys[zone], size_text);
+		snprintf(reader->why, reader->why_size, "%s:%s: expected '*' or a size in whole pages", zone_keys[zone],
+			 size_text);
 		return -EINVAL;
 	}
 	if (size >> LOAM_PAGE_SHIFT > reader->left) {
-		snprintf(reader->why, reader->why_size, "%s:%s does not fit into the machine's memory", zone_keys[zone], size_text);
+		snprintf(reader->why, reader->why_size, "%s:%s does not fit into the machine's memory", zone_keys[zone],
+			 size_text);
 		return -EINVAL;
 	}
 	reader->spec->pages[zone] = size >> LOAM_PAGE_SHIFT;
@@ -114,9 +122,10 @@ static int finish_zones(struct zone_reader *reader, enum loam__backing backing)
 	}
 	if (reader->rest >= 0)
 		reader->spec->pages[reader->rest] = reader->left;
-	if (backing == LOAM_BACKING_ANON && (pages[LOAM_ZONE_HIGHMEM] || pages[LOAM_ZONE_DMA] || pages[LOAM_ZONE_DMA32] ||
-					     pages[LOAM_ZONE_MOVABLE])) {
-		snprintf(reader->why, reader->why_size, "backing = anon has the one zone NORMAL; others need backing = memfd");
+	if (backing == LOAM_BACKING_ANON &&
+	    (pages[LOAM_ZONE_HIGHMEM] || pages[LOAM_ZONE_DMA] || pages[LOAM_ZONE_DMA32] || pages[LOAM_ZONE_MOVABLE])) {
+		snprintf(reader->why, reader->why_size,
+			 "backing = anon has the one zone NORMAL; others need backing = memfd");
 		return -EINVAL;
 	}
 	if (!pages[LOAM_ZONE_DMA] && !pages[LOAM_ZONE_DMA32] && !pages[LOAM_ZONE_NORMAL]) {
@@ -157,9 +166,14 @@ static void machine_error(const struct loam__config *config, struct loam_diag *d
 	const struct loam__section *section = loam__config_section(config, "machine");
 	const struct loam__entry *entry = loam__section_entry(section, key);
 
-	loam__diag_add(diag, entry ? entry->file : section ? section->file : NULL,
-		       entry ? entry->line : section ? section->line : 0, "[machine] %s%s%s: %s", key, entry ? " = " : "",
-		       entry ? entry->value : "", why);
+	loam__diag_add(diag,
+		       entry     ? entry->file
+		       : section ? section->file
+				 : NULL,
+		       entry     ? entry->line
+		       : section ? section->line
+				 : 0,
+		       "[machine] %s%s%s: %s", key, entry ? " = " : "", entry ? entry->value : "", why);
 }
 
 void loam__machine_check(const struct loam__config *config, const union loam_value *values, struct loam_diag *diag)
@@ -173,8 +187,8 @@ void loam__machine_check(const struct loam__config *config, const union loam_val
 		return;
 	}
 	memory = loam__machine_memory(values);
-	if (loam__zones_parse(values[LOAM_M_ZONES].s, memory >> LOAM_PAGE_SHIFT, (enum loam__backing)values[LOAM_M_BACKING].i,
-			      &spec, why, sizeof(why)))
+	if (loam__zones_parse(values[LOAM_M_ZONES].s, memory >> LOAM_PAGE_SHIFT,
+			      (enum loam__backing)values[LOAM_M_BACKING].i, &spec, why, sizeof(why)))
 		machine_error(config, diag, "zones", why);
 	if (values[LOAM_M_MIN_FREE].u >= memory)
 		machine_error(config, diag, "min_free", "expected less than the machine's memory");
@@ -227,7 +241,8 @@ void loam__zones_watermarks(struct loam__zone *zones, unsigned long min_free_kby
 		min_free_kbytes = clamp(int_sqrt(low_pages * 4 * 16), 128, 262144);
 	min_pages = min_free_kbytes / 4;
 	for (unsigned i = 0; i < LOAM_ZONES; i++) {
-		unsigned long managed = zones[i].pub.managed, share = low_pages ? min_pages * managed / low_pages : 0, step;
+		unsigned long managed = zones[i].pub.managed, share = low_pages ? min_pages * managed / low_pages : 0,
+			      step;
 
 		zones[i].wmark_min = !managed ? 0 : is_low(i) ? share : clamp(managed / 1024, 32, 128);
 		step = share / 4 > managed / 1000 ? share / 4 : managed / 1000;

@@ -10,10 +10,10 @@
 
 struct cli_command {
 	const char *name;
-	const char *usage;              /* "CONFIG [-o section.key=value]..." */
-	const char *summary;            /* one line */
-	const char *const *help;        /* NULL-ended pairs: option, what it does */
-	int (*run)(int argc, char **argv);      /* argv[0] is the command's name */
+	const char *usage;                 /* "CONFIG [-o section.key=value]..." */
+	const char *summary;               /* one line */
+	const char *const *help;           /* NULL-ended pairs: option, what it does */
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
 extern const struct cli_command cli_list, cli_info, cli_check, cli_graph, cli_run, cli_exec;
@@ -40,12 +40,12 @@ bool cli_static_tls(const struct loam__graph *graph);
 
 /** Options that several commands have, taken out of argv by cli_options. */
 struct cli_options {
-	char *overrides[64];            /* -o */
+	char *overrides[64]; /* -o */
 	unsigned nr_overrides;
 	bool json;
-	const char *format;             /* graph */
-	const char *summary;            /* exec: NULL, "-" or a file */
-	int first;                      /* index of the first argument that is no option */
+	const char *format;  /* graph */
+	const char *summary; /* exec: NULL, "-" or a file */
+	int first;           /* index of the first argument that is no option */
 };
 
 /**

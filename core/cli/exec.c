@@ -17,10 +17,15 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-static const char *const help[] = {
-	"-o section.key=value", "change or add a key", "--summary[=FILE]", "at exit, tell what the machine did (standard error)",
-	"--json", "the summary as JSON", "--help", "this text", NULL
-};
+static const char *const help[] = { "-o section.key=value",
+				    "change or add a key",
+				    "--summary[=FILE]",
+				    "at exit, tell what the machine did (standard error)",
+				    "--json",
+				    "the summary as JSON",
+				    "--help",
+				    "this text",
+				    NULL };
 
 static int refuse(const char *program, const char *why)
 {
@@ -78,7 +83,8 @@ static const char *not_dynamic(int fd, const Elf64_Ehdr *header)
 	for (unsigned i = 0; i < header->e_phnum; i++) {
 		Elf64_Phdr segment;
 
-		if (pread(fd, &segment, sizeof(segment), (off_t)(header->e_phoff + i * sizeof(segment))) != sizeof(segment))
+		if (pread(fd, &segment, sizeof(segment), (off_t)(header->e_phoff + i * sizeof(segment))) !=
+		    sizeof(segment))
 			return "a truncated program";
 		if (segment.p_type == PT_INTERP)
 			return NULL;
@@ -263,5 +269,7 @@ static int run(int argc, char **argv)
 	return status;
 }
 
-const struct cli_command cli_exec = { "exec", "[CONFIG] [-o section.key=value]... [--summary[=FILE]] [--json] -- PROGRAM [ARGUMENT]...",
-				      "run a program with its malloc served by the configured heap", help, run };
+const struct cli_command cli_exec = {
+	"exec", "[CONFIG] [-o section.key=value]... [--summary[=FILE]] [--json] -- PROGRAM [ARGUMENT]...",
+	"run a program with its malloc served by the configured heap", help, run
+};

@@ -5,14 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const help[] = { "--format=text|dot|svg", "how to draw; text by default", "-o section.key=value",
-				    "change or add a key",   "--help",			       "this text", NULL };
+static const char *const help[] = { "--format=text|dot|svg",
+				    "how to draw; text by default",
+				    "-o section.key=value",
+				    "change or add a key",
+				    "--help",
+				    "this text",
+				    NULL };
 
 /** An arrow: from a face or an instance to an instance, or to the machine (@to NULL). */
 struct edge {
-	const char *face;               /* "[kernel] heap", or NULL */
+	const char *face; /* "[kernel] heap", or NULL */
 	const struct loam_self *from, *to;
-	const char *label;              /* port, or key of the face */
+	const char *label; /* port, or key of the face */
 	enum loam_role_id role;
 };
 
@@ -87,7 +92,8 @@ static void draw_text(const struct loam__graph *graph)
 		if (!is_reached(graph, graph->instances[i])) {
 			struct tree below = { graph, 1 };
 
-			printf("(no face) -> [%s] %s\n", graph->instances[i]->name, graph->instances[i]->plugin->desc.name);
+			printf("(no face) -> [%s] %s\n", graph->instances[i]->name,
+			       graph->instances[i]->plugin->desc.name);
 			port_edges(graph->instances[i], tree_edge, &below);
 		}
 }
@@ -97,8 +103,8 @@ static void draw_text(const struct loam__graph *graph)
 static void dot_edge(void *arg, const struct edge *edge)
 {
 	(void)arg;
-	printf("  \"%s%s\" -> \"%s\" [label=\"%s\"];\n", edge->face ? "face " : "", edge->face ? edge->face : edge->from->name,
-	       edge->to->name, edge->label);
+	printf("  \"%s%s\" -> \"%s\" [label=\"%s\"];\n", edge->face ? "face " : "",
+	       edge->face ? edge->face : edge->from->name, edge->to->name, edge->label);
 }
 
 static void draw_dot(const struct loam__graph *graph)
@@ -107,7 +113,8 @@ static void draw_dot(const struct loam__graph *graph)
 	for (unsigned i = 0; i < graph->nr; i++)
 		printf("  \"%s\" [label=\"%s\\n%s\"];\n", graph->instances[i]->name, graph->instances[i]->name,
 		       graph->instances[i]->plugin->desc.name);
-	printf("  \"face kernel\" [label=\"kernel API\", shape=ellipse];\n  \"face malloc\" [label=\"malloc\", shape=ellipse];\n");
+	printf("  \"face kernel\" [label=\"kernel API\", shape=ellipse];\n  \"face malloc\" [label=\"malloc\", "
+	       "shape=ellipse];\n");
 	face_edges(graph, dot_edge, NULL);
 	for (unsigned i = 0; i < graph->nr; i++) {
 		port_edges(graph->instances[i], dot_edge, NULL);
@@ -126,7 +133,7 @@ static void draw_dot(const struct loam__graph *graph)
 
 struct drawing {
 	const struct loam__graph *graph;
-	unsigned *row, *column;         /* by index */
+	unsigned *row, *column; /* by index */
 	unsigned rows, columns;
 };
 
@@ -166,16 +173,20 @@ static unsigned y_of(const struct drawing *d, unsigned row)
 /* Names are letters, digits, - and _, so nothing needs escaping. */
 static void svg_box(unsigned x, unsigned y, const char *fill, const char *name, const char *detail)
 {
-	printf("  <rect x=\"%u\" y=\"%u\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"%s\" stroke=\"#444\"/>\n", x, y, BOX_W, BOX_H,
-	       fill);
-	printf("  <text x=\"%u\" y=\"%u\" text-anchor=\"middle\" font-weight=\"bold\">%s</text>\n", x + BOX_W / 2, y + 20, name);
-	printf("  <text x=\"%u\" y=\"%u\" text-anchor=\"middle\" fill=\"#555\">%s</text>\n", x + BOX_W / 2, y + 37, detail);
+	printf("  <rect x=\"%u\" y=\"%u\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"%s\" stroke=\"#444\"/>\n", x, y,
+	       BOX_W, BOX_H, fill);
+	printf("  <text x=\"%u\" y=\"%u\" text-anchor=\"middle\" font-weight=\"bold\">%s</text>\n", x + BOX_W / 2,
+	       y + 20, name);
+	printf("  <text x=\"%u\" y=\"%u\" text-anchor=\"middle\" fill=\"#555\">%s</text>\n", x + BOX_W / 2, y + 37,
+	       detail);
 }
 
 static void svg_arrow(unsigned x1, unsigned y1, unsigned x2, unsigned y2, const char *label)
 {
-	printf("  <line x1=\"%u\" y1=\"%u\" x2=\"%u\" y2=\"%u\" stroke=\"#444\" marker-end=\"url(#tip)\"/>\n", x1, y1, x2, y2);
-	printf("  <text x=\"%u\" y=\"%u\" fill=\"#06c\" font-size=\"11\">%s</text>\n", (x1 + x2) / 2 + 5, (y1 + y2) / 2 + 4, label);
+	printf("  <line x1=\"%u\" y1=\"%u\" x2=\"%u\" y2=\"%u\" stroke=\"#444\" marker-end=\"url(#tip)\"/>\n", x1, y1,
+	       x2, y2);
+	printf("  <text x=\"%u\" y=\"%u\" fill=\"#06c\" font-size=\"11\">%s</text>\n", (x1 + x2) / 2 + 5,
+	       (y1 + y2) / 2 + 4, label);
 }
 
 static void svg_edge(void *arg, const struct edge *edge)
@@ -187,7 +198,8 @@ static void svg_edge(void *arg, const struct edge *edge)
 	/* Arrows of several roles from one face do not lie on each other. */
 	unsigned shift = edge->face && !face ? edge->role * 26 : 0;
 
-	svg_arrow(from_x + 20 + (shift ? shift : BOX_W / 2 - 20), from_y + BOX_H, x_of(d->column[edge->to->index]) + 20 + (shift ? shift : BOX_W / 2 - 20),
+	svg_arrow(from_x + 20 + (shift ? shift : BOX_W / 2 - 20), from_y + BOX_H,
+		  x_of(d->column[edge->to->index]) + 20 + (shift ? shift : BOX_W / 2 - 20),
 		  y_of(d, d->row[edge->to->index]), edge->label);
 }
 
@@ -206,7 +218,8 @@ static int draw_svg(const struct loam__graph *graph)
 	lay_out(&d);
 	width = x_of(d.columns) - GAP_X + 20;
 	height = y_of(&d, 0) + BOX_H + 20;
-	printf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" font-family=\"sans-serif\" font-size=\"13\">\n",
+	printf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" font-family=\"sans-serif\" "
+	       "font-size=\"13\">\n",
 	       width, height);
 	printf("  <defs><marker id=\"tip\" markerWidth=\"9\" markerHeight=\"9\" refX=\"8\" refY=\"4\" orient=\"auto\">"
 	       "<path d=\"M0,0 L9,4 L0,8 z\" fill=\"#444\"/></marker></defs>\n");
@@ -221,8 +234,8 @@ static int draw_svg(const struct loam__graph *graph)
 	for (unsigned i = 0; i < graph->nr; i++) {
 		port_edges(graph->instances[i], svg_edge, &d);
 		if (has_frames(graph, graph->instances[i]))
-			svg_arrow(x_of(d.column[i]) + BOX_W / 2, y_of(&d, d.row[i]) + BOX_H, x_of(0) + BOX_W / 2, y_of(&d, 0),
-				  "frames");
+			svg_arrow(x_of(d.column[i]) + BOX_W / 2, y_of(&d, d.row[i]) + BOX_H, x_of(0) + BOX_W / 2,
+				  y_of(&d, 0), "frames");
 	}
 	printf("</svg>\n");
 	free(d.row);

@@ -43,8 +43,8 @@ static void put_text(const struct loam__plugin *plugin)
 	char text[200];
 
 	printf("%s %s: %s\n", desc->name, desc->version, desc->summary);
-	printf("  file     %s\n  ABI      %u.%u, needs a host with %u.%u\n", plugin->path, plugin->abi_major, plugin->abi_minor,
-	       plugin->abi_major, plugin->host_minor);
+	printf("  file     %s\n  ABI      %u.%u, needs a host with %u.%u\n", plugin->path, plugin->abi_major,
+	       plugin->abi_minor, plugin->abi_major, plugin->host_minor);
 	printf("  threads  %s; local area %zu bytes\n", threads_name(desc), desc->area_size);
 	for (uint32_t i = 0; i < desc->nr_roles; i++) {
 		const struct loam__role *role = loam__role(desc->roles[i].role);
@@ -168,4 +168,5 @@ static int run(int argc, char **argv)
 	return 0;
 }
 
-const struct cli_command cli_info = { "info", "PLUGIN [--json]", "show what a plugin provides, needs and takes", help, run };
+const struct cli_command cli_info = { "info", "PLUGIN [--json]", "show what a plugin provides, needs and takes", help,
+				      run };

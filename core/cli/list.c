@@ -6,7 +6,7 @@
 static const char *const help[] = { "--json", "as JSON", "--help", "this text", NULL };
 
 struct listing {
-	struct json *json;      /* NULL: text */
+	struct json *json; /* NULL: text */
 	unsigned nr;
 };
 

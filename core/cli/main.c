@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cli_command *const commands[] = { &cli_list, &cli_info, &cli_check, &cli_graph, &cli_run, &cli_exec };
+static const struct cli_command *const commands[] = {
+	&cli_list, &cli_info, &cli_check, &cli_graph, &cli_run, &cli_exec
+};
 
 static void usage(FILE *out)
 {
@@ -15,7 +17,8 @@ static void usage(FILE *out)
 		     "Allocators as plugins: boot a machine from a configuration and run real code on it.\n\n");
 	for (unsigned i = 0; i < LOAM_LEN(commands); i++)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(out, "\n  --help     this text; also behind a command\n  --version  version of the program and of the plugin ABI\n");
+	fprintf(out, "\n  --help     this text; also behind a command\n  --version  version of the program and of the "
+		     "plugin ABI\n");
 }
 
 void cli_help(const struct cli_command *command, FILE *out)
@@ -67,7 +70,8 @@ bool cli_static_tls(const struct loam__graph *graph)
 		want += graph->instances[i]->plugin->desc.static_tls;
 	if (!want || (now && strstr(now, "glibc.rtld.optional_static_tls=")))
 		return false;
-	if (asprintf(&tunables, "%s%sglibc.rtld.optional_static_tls=%zu", now ? now : "", now && *now ? ":" : "", want) < 0)
+	if (asprintf(&tunables, "%s%sglibc.rtld.optional_static_tls=%zu", now ? now : "", now && *now ? ":" : "",
+		     want) < 0)
 		return false;
 	changed = !setenv("GLIBC_TUNABLES", tunables, 1);
 	free(tunables);

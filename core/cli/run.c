@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const help[] = { "-o section.key=value", "change or add a key", "--json", "numbers as JSON",
-				    "--help",		    "this text",	    NULL };
+static const char *const help[] = {
+	"-o section.key=value", "change or add a key", "--json", "numbers as JSON", "--help", "this text", NULL
+};
 
 static int cache_json(void *arg, const struct loam_cache_info *info)
 {
@@ -117,7 +118,8 @@ static int run(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (options.first + 1 < argc)
-		return cli_usage(&cli_run, "'%s': this version loads no modules; expected one CONFIG", argv[options.first + 1]);
+		return cli_usage(&cli_run, "'%s': this version loads no modules; expected one CONFIG",
+				 argv[options.first + 1]);
 	if (options.first == argc)
 		return cli_usage(&cli_run, "expected one CONFIG");
 	graph = cli_wire(argv[options.first], options.overrides, options.nr_overrides, &config);

@@ -12,11 +12,11 @@
 
 bool loam__accounting;
 
-static uint32_t *sizes;                 /* by 16 bytes of the arena: bytes asked for, where a block begins */
-static struct loam_port inner;          /* the heap behind us */
+static uint32_t *sizes;        /* by 16 bytes of the arena: bytes asked for, where a block begins */
+static struct loam_port inner; /* the heap behind us */
 static struct loam_port outer;
 static struct loam_link link_of_ours;
-static struct account account;          /* atomic, relaxed: sums; the peak is a sample */
+static struct account account; /* atomic, relaxed: sums; the peak is a sample */
 static uint64_t large_bytes, foreign_bytes;
 
 static uint32_t *place(const void *ptr)
@@ -93,8 +93,9 @@ static void account_free(void *inst, void *ptr, struct page *page)
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 
-static const struct loam_heap_ops ops = { .size = sizeof(ops), .alloc = account_alloc, .free = account_free,
-					  .usable_size = usable };
+static const struct loam_heap_ops ops = {
+	.size = sizeof(ops), .alloc = account_alloc, .free = account_free, .usable_size = usable
+};
 
 /** Large blocks: their pages are asked for in full. */
 void loam__account_large_resize(size_t from, size_t to)

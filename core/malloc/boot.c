@@ -62,7 +62,8 @@ void *loam__face_early(size_t bytes, size_t align)
 	if (nr_chunks)
 		ptr = carve(&chunks[nr_chunks - 1], bytes, align);
 	if (!ptr && nr_chunks < EARLY_CHUNKS) {
-		size_t size = bytes + align + 64 > EARLY_MORE ? (bytes + align + 4096 + 64) & ~(size_t)4095 : EARLY_MORE;
+		size_t size =
+			bytes + align + 64 > EARLY_MORE ? (bytes + align + 4096 + 64) & ~(size_t)4095 : EARLY_MORE;
 		char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (at != MAP_FAILED) {

@@ -27,26 +27,26 @@
 
 /** All that the short ways read, a copy of what boot found: one line of the cache, one more where a heap is foreign. */
 struct face {
-	const struct loam_port *heap;   /* NULL: not up yet */
-	char *base;                     /* of the machine's low memory */
+	const struct loam_port *heap; /* NULL: not up yet */
+	char *base;                   /* of the machine's low memory */
 	size_t low_bytes;
 	struct page *pages;
-	size_t heap_max;                /* larger requests, and larger alignments, go to the large window */
+	size_t heap_max; /* larger requests, and larger alignments, go to the large window */
 	size_t align_max;
-	uint32_t owner;                 /* id of the heap */
+	uint32_t owner; /* id of the heap */
 	struct loam__graph *graph;
-	const struct loam_port *foreign;        /* whose addresses outside the machine's memory are, or NULL */
+	const struct loam_port *foreign; /* whose addresses outside the machine's memory are, or NULL */
 	/*
 	 * What lies outside the machine's memory and outside this range is the foreign heap's. It spans what there is of
 	 * our own, or everything when there is no foreign heap, or when it would have to be more than one range.
 	 */
 	char *ours;
 	size_t ours_bytes;
-	char *large;                    /* the large window */
+	char *large; /* the large window */
 	size_t large_bytes;
 	/* Memory from before boot, while it is one piece; read with the count of pieces in boot.c. */
 	char *early;
-	size_t early_bytes;             /* 0: several pieces */
+	size_t early_bytes; /* 0: several pieces */
 } __attribute__((aligned(64)));
 extern struct face loam__face __attribute__((visibility("hidden")));
 
@@ -83,7 +83,8 @@ static inline bool loam__face_is_early(const void *ptr)
 {
 	size_t bytes = __atomic_load_n(&loam__face.early_bytes, __ATOMIC_RELAXED);
 
-	return loam_likely(bytes != 0) ? (size_t)((const char *)ptr - loam__face.early) < bytes : loam__face_early_search(ptr);
+	return loam_likely(bytes != 0) ? (size_t)((const char *)ptr - loam__face.early) < bytes
+				       : loam__face_early_search(ptr);
 }
 size_t loam__face_early_size(const void *ptr);
 
@@ -91,8 +92,8 @@ size_t loam__face_early_size(const void *ptr);
 /** Put the accounting heap in front of the face's: requested sizes and the peak of the footprint are known from now on. */
 bool loam__account_start(void);
 struct account {
-	uint64_t requested;             /* live now */
-	uint64_t peak;                  /* highest footprint */
+	uint64_t requested; /* live now */
+	uint64_t peak;      /* highest footprint */
 	uint64_t requested_at_peak;
 	uint64_t peak_requested;
 };

@@ -47,24 +47,30 @@ FACE_EXPORT struct mallinfo2 FACE(mallinfo2)(void)
 	struct loam__large_stat large;
 
 	get_stat(&stat, &large);
-	return (struct mallinfo2){ .arena = stat.footprint, .uordblks = stat.live_bytes,
-				   .fordblks = stat.footprint - stat.live_bytes, .hblks = large.blocks, .hblkhd = large.bytes };
+	return (struct mallinfo2){ .arena = stat.footprint,
+				   .uordblks = stat.live_bytes,
+				   .fordblks = stat.footprint - stat.live_bytes,
+				   .hblks = large.blocks,
+				   .hblkhd = large.bytes };
 }
 
 FACE_EXPORT struct mallinfo FACE(mallinfo)(void)
 {
 	struct mallinfo2 info = FACE(mallinfo2)();
 
-	return (struct mallinfo){ .arena = (int)info.arena, .uordblks = (int)info.uordblks, .fordblks = (int)info.fordblks,
-				  .hblks = (int)info.hblks, .hblkhd = (int)info.hblkhd };
+	return (struct mallinfo){ .arena = (int)info.arena,
+				  .uordblks = (int)info.uordblks,
+				  .fordblks = (int)info.fordblks,
+				  .hblks = (int)info.hblks,
+				  .hblkhd = (int)info.hblkhd };
 }
 
 static int cache_xml(void *arg, const struct loam_cache_info *info)
 {
 	if (info->total_slabs)
-		fprintf(arg, "<cache name=\"%s\" size=\"%u\" active=\"%llu\" total=\"%llu\" slabs=\"%llu\"/>\n", info->name,
-			info->obj_size, (unsigned long long)info->active_objs, (unsigned long long)info->total_objs,
-			(unsigned long long)info->total_slabs);
+		fprintf(arg, "<cache name=\"%s\" size=\"%u\" active=\"%llu\" total=\"%llu\" slabs=\"%llu\"/>\n",
+			info->name, info->obj_size, (unsigned long long)info->active_objs,
+			(unsigned long long)info->total_objs, (unsigned long long)info->total_slabs);
 	return 0;
 }
 
@@ -83,6 +89,7 @@ FACE_EXPORT int FACE(malloc_info)(int options, FILE *out)
 		(unsigned long long)stat.live_bytes);
 	fprintf(out, "<total type=\"mmap\" count=\"%llu\" size=\"%llu\"/>\n", (unsigned long long)large.blocks,
 		(unsigned long long)large.bytes);
-	fprintf(out, "<system type=\"current\" size=\"%llu\"/>\n</malloc>\n", (unsigned long long)(stat.footprint + large.bytes));
+	fprintf(out, "<system type=\"current\" size=\"%llu\"/>\n</malloc>\n",
+		(unsigned long long)(stat.footprint + large.bytes));
 	return 0;
 }

@@ -218,7 +218,8 @@ FACE_EXPORT void FACE(free)(void *ptr)
 	 * Nearly every block is the face's own heap's. To ask for that first is a branch that the processor foresees, so that
 	 * what follows need not wait for the loads that lead from the block to its owner.
 	 */
-	link = loam_port_link(loam_likely(page->owner == loam__face.owner) ? loam__face.heap : loam__owner_of(page)->heap);
+	link = loam_port_link(loam_likely(page->owner == loam__face.owner) ? loam__face.heap
+									   : loam__owner_of(page)->heap);
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 
@@ -295,7 +296,7 @@ FACE_EXPORT void *FACE(realloc)(void *ptr, size_t bytes)
 	page = heap_page(ptr);
 	have = usable(ptr, page);
 	if (!have) {
-		FACE(free)(ptr);        /* which reports it */
+		FACE(free)(ptr); /* which reports it */
 		return out_of_memory();
 	}
 	if (resize_here(ptr, page, have, bytes))

@@ -17,8 +17,8 @@ struct numbers {
 	struct account account;
 	struct loam_stat heap;
 	struct loam__large_stat large;
-	uint64_t allocs, frees;         /* of the face */
-	uint64_t walked, walked_bytes;  /* live blocks that walk saw */
+	uint64_t allocs, frees;        /* of the face */
+	uint64_t walked, walked_bytes; /* live blocks that walk saw */
 	uint64_t defects;
 	unsigned threads;
 	double fragmentation;
@@ -108,13 +108,13 @@ static void put_text(int fd, const struct numbers *n)
 {
 	const struct loam_self *heap = loam__face.graph->heap;
 
-	dprintf(fd, "loam %s: malloc of process %d served by [%s] %s, seed %llu\n", PACKAGE_VERSION, (int)getpid(), heap->name,
-		heap->plugin->desc.name, (unsigned long long)loam__machine.seed);
+	dprintf(fd, "loam %s: malloc of process %d served by [%s] %s, seed %llu\n", PACKAGE_VERSION, (int)getpid(),
+		heap->name, heap->plugin->desc.name, (unsigned long long)loam__machine.seed);
 	dprintf(fd, "  allocations       %llu\n  frees             %llu\n", (unsigned long long)n->allocs,
 		(unsigned long long)n->frees);
 	dprintf(fd, "  live              %llu blocks, %llu bytes usable, %llu requested\n",
-		(unsigned long long)(n->walked + n->large.blocks), (unsigned long long)(n->walked_bytes + n->large.bytes),
-		(unsigned long long)n->account.requested);
+		(unsigned long long)(n->walked + n->large.blocks),
+		(unsigned long long)(n->walked_bytes + n->large.bytes), (unsigned long long)n->account.requested);
 	dprintf(fd, "  footprint         %llu bytes, at the peak %llu\n",
 		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak);
 	dprintf(fd, "  requested         %llu bytes at the peak of the footprint, at most %llu\n",
@@ -126,7 +126,9 @@ static void put_text(int fd, const struct numbers *n)
 	if (consistent(n))
 		dprintf(fd, "  consistent        yes: allocations - frees = live blocks, check is clean\n");
 	else
-		dprintf(fd, "  consistent        NO: allocations - frees = %llu, walk sees %llu, check found %llu; %u threads alive\n",
+		dprintf(fd,
+			"  consistent        NO: allocations - frees = %llu, walk sees %llu, check found %llu; %u "
+			"threads alive\n",
 			(unsigned long long)(n->allocs - n->frees), (unsigned long long)(n->walked + n->large.blocks),
 			(unsigned long long)n->defects, n->threads);
 	dprintf(fd, "  cache               objsize     active      total    slabs\n");
@@ -145,7 +147,8 @@ static int cache_json(void *arg, const struct loam_cache_info *info)
 
 	if (!info->total_slabs)
 		return 0;
-	dprintf(caches->fd, "%s\n    {\"name\": \"%s\", \"objsize\": %u, \"active\": %llu, \"total\": %llu, \"slabs\": %llu}",
+	dprintf(caches->fd,
+		"%s\n    {\"name\": \"%s\", \"objsize\": %u, \"active\": %llu, \"total\": %llu, \"slabs\": %llu}",
 		caches->comma, info->name, info->obj_size, (unsigned long long)info->active_objs,
 		(unsigned long long)info->total_objs, (unsigned long long)info->total_slabs);
 	caches->comma = ",";
@@ -158,14 +161,18 @@ static void put_json(int fd, const struct numbers *n)
 
 	dprintf(fd, "{\n  \"version\": \"%s\", \"seed\": %llu, \"pid\": %d,\n", PACKAGE_VERSION,
 		(unsigned long long)loam__machine.seed, (int)getpid());
-	dprintf(fd, "  \"allocations\": %llu, \"frees\": %llu, \"live_blocks\": %llu, \"live_bytes\": %llu, \"requested\": %llu,\n",
-		(unsigned long long)n->allocs, (unsigned long long)n->frees, (unsigned long long)(n->walked + n->large.blocks),
+	dprintf(fd,
+		"  \"allocations\": %llu, \"frees\": %llu, \"live_blocks\": %llu, \"live_bytes\": %llu, \"requested\": "
+		"%llu,\n",
+		(unsigned long long)n->allocs, (unsigned long long)n->frees,
+		(unsigned long long)(n->walked + n->large.blocks),
 		(unsigned long long)(n->walked_bytes + n->large.bytes), (unsigned long long)n->account.requested);
 	dprintf(fd, "  \"footprint\": %llu, \"peak\": %llu, \"requested_at_peak\": %llu, \"peak_requested\": %llu,\n",
 		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak,
 		(unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
-	dprintf(fd, "  \"fragmentation\": %.4f, \"metadata\": %llu, \"large_blocks\": %llu, \"threads\": %u,\n", n->fragmentation,
-		(unsigned long long)loam__meta_bytes(), (unsigned long long)n->large.blocks, n->threads);
+	dprintf(fd, "  \"fragmentation\": %.4f, \"metadata\": %llu, \"large_blocks\": %llu, \"threads\": %u,\n",
+		n->fragmentation, (unsigned long long)loam__meta_bytes(), (unsigned long long)n->large.blocks,
+		n->threads);
 	dprintf(fd, "  \"defects\": %llu, \"consistent\": %s,\n  \"caches\": [", (unsigned long long)n->defects,
 		consistent(n) ? "true" : "false");
 	loam__caches(loam__face.graph->heap, cache_json, &caches);

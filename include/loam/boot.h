@@ -20,7 +20,7 @@ struct loam_boot_range {
 	loam_phys_t base, bytes;
 };
 
-#define LOAM_BOOT_TOP_DOWN 1u   /* from the upper limit downwards, as Linux does; else from the lower one upwards */
+#define LOAM_BOOT_TOP_DOWN 1u /* from the upper limit downwards, as Linux does; else from the lower one upwards */
 
 struct loam_boot_ops {
 	uint32_t size;
@@ -36,8 +36,8 @@ struct loam_boot_ops {
 	 * Reserve @bytes at a multiple of @align (a power of two) within [@low, @high); @flags: LOAM_BOOT_*. The address into
 	 * *@at and 0, or -ENOMEM, or -EINVAL for @bytes of 0. Contents are undefined.
 	 */
-	int (*alloc)(void *inst, loam_phys_t bytes, loam_phys_t align, loam_phys_t low, loam_phys_t high, uint32_t flags,
-		     loam_phys_t *at);
+	int (*alloc)(void *inst, loam_phys_t bytes, loam_phys_t align, loam_phys_t low, loam_phys_t high,
+		     uint32_t flags, loam_phys_t *at);
 	/** Give a reserved range back, whole or in part. 0, or -ENOENT when no byte of it was reserved. */
 	int (*free)(void *inst, loam_phys_t base, loam_phys_t bytes);
 	/** The @index-th range that is RAM and not reserved, in address order: 0, or -ENOENT behind the last. */

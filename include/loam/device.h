@@ -19,10 +19,10 @@ enum loam_resource_kind { LOAM_RESOURCE_MMIO, LOAM_RESOURCE_PORT, LOAM_RESOURCE_
 /** A declared resource. */
 struct loam_resource {
 	uint32_t size;
-	uint32_t kind;                  /* enum loam_resource_kind */
+	uint32_t kind; /* enum loam_resource_kind */
 	const char *name;
-	uint64_t bytes;                 /* MMIO: a power of two; PORT: 1 to 256; IRQ: number of lines */
-	uint32_t widths;                /* accesses allowed: 1 | 2 | 4 | 8 */
+	uint64_t bytes;  /* MMIO: a power of two; PORT: 1 to 256; IRQ: number of lines */
+	uint32_t widths; /* accesses allowed: 1 | 2 | 4 | 8 */
 	uint32_t reserved;
 };
 

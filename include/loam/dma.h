@@ -23,9 +23,10 @@ enum loam_dma_direction { LOAM_DMA_BIDIRECTIONAL, LOAM_DMA_TO_DEVICE, LOAM_DMA_F
 struct loam_dma_device {
 	uint32_t size;
 	uint32_t id;
-	uint64_t mask, coherent_mask;   /* highest bus addresses that the device can send, for streaming and coherent memory */
+	uint64_t mask,
+		coherent_mask; /* highest bus addresses that the device can send, for streaming and coherent memory */
 	size_t max_segment;
-	uint64_t boundary;              /* a segment does not cross a multiple of boundary + 1; 0: any */
+	uint64_t boundary; /* a segment does not cross a multiple of boundary + 1; 0: any */
 };
 
 struct loam_dma_ops {

@@ -22,29 +22,29 @@ typedef unsigned int gfp_t;
 #define __GFP_MOVABLE ((gfp_t)0x08u)
 #define __GFP_RECLAIMABLE ((gfp_t)0x10u)
 
-#define __GFP_HIGH ((gfp_t)0x20u)             /* may use half of the reserve */
-#define __GFP_IO ((gfp_t)0x40u)               /* reclaim may start I/O */
-#define __GFP_FS ((gfp_t)0x80u)               /* reclaim may call into file systems */
-#define __GFP_ZERO ((gfp_t)0x100u)            /* contents all zero */
-#define __GFP_ATOMIC ((gfp_t)0x200u)          /* never sleeps, high priority */
-#define __GFP_DIRECT_RECLAIM ((gfp_t)0x400u)  /* the caller may sleep and reclaim */
-#define __GFP_KSWAPD_RECLAIM ((gfp_t)0x800u)  /* wake the background reclaimer when low */
+#define __GFP_HIGH ((gfp_t)0x20u)            /* may use half of the reserve */
+#define __GFP_IO ((gfp_t)0x40u)              /* reclaim may start I/O */
+#define __GFP_FS ((gfp_t)0x80u)              /* reclaim may call into file systems */
+#define __GFP_ZERO ((gfp_t)0x100u)           /* contents all zero */
+#define __GFP_ATOMIC ((gfp_t)0x200u)         /* never sleeps, high priority */
+#define __GFP_DIRECT_RECLAIM ((gfp_t)0x400u) /* the caller may sleep and reclaim */
+#define __GFP_KSWAPD_RECLAIM ((gfp_t)0x800u) /* wake the background reclaimer when low */
 #define __GFP_WRITE ((gfp_t)0x1000u)
-#define __GFP_NOWARN ((gfp_t)0x2000u)         /* no report when it fails */
-#define __GFP_RETRY_MAYFAIL ((gfp_t)0x4000u)  /* try hard, but may fail */
-#define __GFP_NOFAIL ((gfp_t)0x8000u)         /* never fails */
-#define __GFP_NORETRY ((gfp_t)0x10000u)       /* one light try */
-#define __GFP_MEMALLOC ((gfp_t)0x20000u)      /* ignore watermarks */
-#define __GFP_COMP ((gfp_t)0x40000u)          /* a compound page */
-#define __GFP_NOMEMALLOC ((gfp_t)0x80000u)    /* never the reserve */
+#define __GFP_NOWARN ((gfp_t)0x2000u)        /* no report when it fails */
+#define __GFP_RETRY_MAYFAIL ((gfp_t)0x4000u) /* try hard, but may fail */
+#define __GFP_NOFAIL ((gfp_t)0x8000u)        /* never fails */
+#define __GFP_NORETRY ((gfp_t)0x10000u)      /* one light try */
+#define __GFP_MEMALLOC ((gfp_t)0x20000u)     /* ignore watermarks */
+#define __GFP_COMP ((gfp_t)0x40000u)         /* a compound page */
+#define __GFP_NOMEMALLOC ((gfp_t)0x80000u)   /* never the reserve */
 #define __GFP_HARDWALL ((gfp_t)0x100000u)
 #define __GFP_THISNODE ((gfp_t)0x200000u)
 #define __GFP_ACCOUNT ((gfp_t)0x400000u)
-#define __GFP_COLD ((gfp_t)0x8000000u)        /* a page not in a CPU's cache is preferred (older kernels) */
+#define __GFP_COLD ((gfp_t)0x8000000u) /* a page not in a CPU's cache is preferred (older kernels) */
 
 #define __GFP_RECLAIM ((gfp_t)(__GFP_DIRECT_RECLAIM | __GFP_KSWAPD_RECLAIM))
-#define __GFP_WAIT __GFP_RECLAIM               /* the older name */
-#define __GFP_REPEAT __GFP_RETRY_MAYFAIL       /* the older name */
+#define __GFP_WAIT __GFP_RECLAIM         /* the older name */
+#define __GFP_REPEAT __GFP_RETRY_MAYFAIL /* the older name */
 
 #define GFP_ATOMIC ((gfp_t)(__GFP_HIGH | __GFP_ATOMIC | __GFP_KSWAPD_RECLAIM))
 #define GFP_KERNEL ((gfp_t)(__GFP_RECLAIM | __GFP_IO | __GFP_FS))
@@ -60,16 +60,16 @@ typedef unsigned int gfp_t;
 
 /* Flags of a cache of objects (kmem_cache_create). Values are Linux 6.1's; SLAB_NO_REAP is older. */
 #define SLAB_CONSISTENCY_CHECKS 0x00000100u
-#define SLAB_RED_ZONE 0x00000400u        /* detect writes before and behind an object */
-#define SLAB_POISON 0x00000800u          /* fill free objects with a pattern and check it */
-#define SLAB_HWCACHE_ALIGN 0x00002000u   /* align objects to cache lines */
-#define SLAB_CACHE_DMA 0x00004000u       /* slabs from zone DMA */
-#define SLAB_CACHE_DMA32 0x00008000u     /* slabs from zone DMA32 */
+#define SLAB_RED_ZONE 0x00000400u      /* detect writes before and behind an object */
+#define SLAB_POISON 0x00000800u        /* fill free objects with a pattern and check it */
+#define SLAB_HWCACHE_ALIGN 0x00002000u /* align objects to cache lines */
+#define SLAB_CACHE_DMA 0x00004000u     /* slabs from zone DMA */
+#define SLAB_CACHE_DMA32 0x00008000u   /* slabs from zone DMA32 */
 #define SLAB_STORE_USER 0x00010000u
 #define SLAB_RECLAIM_ACCOUNT 0x00020000u
-#define SLAB_PANIC 0x00040000u           /* creation that fails ends the machine */
+#define SLAB_PANIC 0x00040000u /* creation that fails ends the machine */
 #define SLAB_TYPESAFE_BY_RCU 0x00080000u
-#define SLAB_NO_REAP 0x80000000u         /* a shrink under memory pressure leaves this cache alone */
+#define SLAB_NO_REAP 0x80000000u /* a shrink under memory pressure leaves this cache alone */
 
 /** Whether the caller may sleep. */
 static inline int gfpflags_allow_blocking(gfp_t gfp)

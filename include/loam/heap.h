@@ -12,14 +12,14 @@
 
 LOAM_BEGIN_DECLS
 
-#define LOAM_HEAP_NATURAL 1u    /* a block whose size is a power of two is aligned to its size (kmalloc since Linux 5.4) */
+#define LOAM_HEAP_NATURAL 1u /* a block whose size is a power of two is aligned to its size (kmalloc since Linux 5.4) */
 
 struct loam_heap_limits {
 	uint32_t size;
-	uint32_t caps;                  /* LOAM_HEAP_* */
-	size_t max_size;                /* larger requests are not made of this instance; 0: none is too large */
-	size_t max_align;               /* likewise */
-	size_t min_align;               /* every block has at least this alignment */
+	uint32_t caps;    /* LOAM_HEAP_* */
+	size_t max_size;  /* larger requests are not made of this instance; 0: none is too large */
+	size_t max_align; /* likewise */
+	size_t min_align; /* every block has at least this alignment */
 };
 
 struct loam_heap_ops {

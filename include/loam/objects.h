@@ -15,23 +15,23 @@ LOAM_BEGIN_DECLS
 /** What a new cache is to be. Constant while the cache lives; strings are copied by the plugin. */
 struct loam_cache_args {
 	uint32_t size;
-	uint32_t owner;                 /* owner id for the cache's frames; a filter hands it down as it came */
+	uint32_t owner; /* owner id for the cache's frames; a filter hands it down as it came */
 	const char *name;
-	size_t object_size;             /* 1 to limits.max_size */
-	size_t align;                   /* a power of two, or 0 for the instance's own minimum */
-	uint32_t flags;                 /* SLAB_*; one that the instance does not know: -EINVAL */
+	size_t object_size; /* 1 to limits.max_size */
+	size_t align;       /* a power of two, or 0 for the instance's own minimum */
+	uint32_t flags;     /* SLAB_*; one that the instance does not know: -EINVAL */
 	uint32_t reserved;
-	size_t useroffset, usersize;    /* the part that may be copied to and from user space */
+	size_t useroffset, usersize; /* the part that may be copied to and from user space */
 	void (*ctor)(void *object);
-	void (*dtor)(void *object);     /* run when a constructed object's memory goes back to the pages */
+	void (*dtor)(void *object); /* run when a constructed object's memory goes back to the pages */
 };
 
 /** A cache; a plugin's own record begins with it. */
 struct loam_cache {
-	struct loam_link link;          /* first: whoever holds a cache calls through it. The plugin fills it in create */
+	struct loam_link link; /* first: whoever holds a cache calls through it. The plugin fills it in create */
 	const char *name;
-	uint32_t object_size;           /* as asked for */
-	uint32_t owner;                 /* as in the args */
+	uint32_t object_size; /* as asked for */
+	uint32_t owner;       /* as in the args */
 };
 
 /** A line of slabinfo. */
@@ -39,7 +39,7 @@ struct loam_cache_info {
 	uint32_t size;
 	uint32_t objs_per_slab;
 	uint32_t pages_per_slab;
-	uint32_t obj_size;              /* with padding and debug data */
+	uint32_t obj_size; /* with padding and debug data */
 	const char *name;
 	uint64_t active_objs, total_objs;
 	uint64_t active_slabs, total_slabs;
@@ -48,17 +48,18 @@ struct loam_cache_info {
 
 typedef int (*loam_cache_fn)(void *arg, const struct loam_cache_info *info);
 
-#define LOAM_OBJECTS_CONSTRUCTED 1u     /* objects stay constructed while free */
-#define LOAM_OBJECTS_RED_ZONE 2u        /* knows SLAB_RED_ZONE */
-#define LOAM_OBJECTS_POISON 4u          /* knows SLAB_POISON */
-#define LOAM_OBJECTS_SLABINFO 8u        /* `each` tells what slabinfo shows */
-#define LOAM_OBJECTS_OWN_FRAMES 32u     /* frames of a cache's objects are claimed for the owner in its args, and hold no others */
-#define LOAM_OBJECTS_KFREE 16u          /* an object may be freed as a block of its owner's heap, as kfree does */
+#define LOAM_OBJECTS_CONSTRUCTED 1u /* objects stay constructed while free */
+#define LOAM_OBJECTS_RED_ZONE 2u    /* knows SLAB_RED_ZONE */
+#define LOAM_OBJECTS_POISON 4u      /* knows SLAB_POISON */
+#define LOAM_OBJECTS_SLABINFO 8u    /* `each` tells what slabinfo shows */
+#define LOAM_OBJECTS_OWN_FRAMES                                                                                        \
+	32u /* frames of a cache's objects are claimed for the owner in its args, and hold no others */
+#define LOAM_OBJECTS_KFREE 16u /* an object may be freed as a block of its owner's heap, as kfree does */
 
 struct loam_objects_limits {
 	uint32_t size;
-	uint32_t caps;                  /* LOAM_OBJECTS_* */
-	size_t max_size;                /* of an object */
+	uint32_t caps;   /* LOAM_OBJECTS_* */
+	size_t max_size; /* of an object */
 	size_t max_align;
 };
 

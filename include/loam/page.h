@@ -30,27 +30,27 @@ struct address_space;
 
 /** One frame of 4 KiB. */
 struct page {
-	unsigned long flags;            /* low bits: zone; the rest: the holder's */
-	int _refcount;                  /* users of the block, on its first frame; atomic */
-	int _mapcount;                  /* user mappings, less one in the kernel's counting; atomic */
+	unsigned long flags; /* low bits: zone; the rest: the holder's */
+	int _refcount;       /* users of the block, on its first frame; atomic */
+	int _mapcount;       /* user mappings, less one in the kernel's counting; atomic */
 	union {
 		struct {
 			struct list_head lru;
 			struct address_space *mapping;
 		};
-		void *own[3];               /* three words for the holder of the block */
+		void *own[3]; /* three words for the holder of the block */
 	};
 	unsigned long index;
 #ifdef __cplusplus
-	unsigned long priv;             /* the kernel calls it `private`, a keyword of C++ */
+	unsigned long priv; /* the kernel calls it `private`, a keyword of C++ */
 #else
 	union {
 		unsigned long private;
 		unsigned long priv;
 	};
 #endif
-	uint32_t owner;                 /* host: owner id, 0 = not given out */
-	uint32_t block;                 /* host: frames back to the block's first << 8 | order of the block */
+	uint32_t owner; /* host: owner id, 0 = not given out */
+	uint32_t block; /* host: frames back to the block's first << 8 | order of the block */
 };
 
 LOAM_STATIC_ASSERT(sizeof(struct page) == 64, "struct page is 64 bytes");
@@ -67,10 +67,10 @@ LOAM_STATIC_ASSERT(offsetof(struct page, owner) == 56, "struct page: owner at 56
  * have no address until a kmap or vmap backend gives them one.
  */
 struct loam_map {
-	char *base;                     /* address of frame 0 */
-	size_t low_bytes;               /* bytes that are mapped at base */
-	struct page *pages;             /* the page array, one element a frame */
-	unsigned long nr_pages;         /* frames in all, high memory included */
+	char *base;             /* address of frame 0 */
+	size_t low_bytes;       /* bytes that are mapped at base */
+	struct page *pages;     /* the page array, one element a frame */
+	unsigned long nr_pages; /* frames in all, high memory included */
 };
 
 /** The frame's number. */

@@ -16,26 +16,33 @@
 
 LOAM_BEGIN_DECLS
 
-enum loam_zone_id { LOAM_ZONE_DMA, LOAM_ZONE_DMA32, LOAM_ZONE_NORMAL, LOAM_ZONE_HIGHMEM, LOAM_ZONE_MOVABLE, LOAM_ZONES };
+enum loam_zone_id {
+	LOAM_ZONE_DMA,
+	LOAM_ZONE_DMA32,
+	LOAM_ZONE_NORMAL,
+	LOAM_ZONE_HIGHMEM,
+	LOAM_ZONE_MOVABLE,
+	LOAM_ZONES
+};
 
 /** A zone: a run of frame numbers, possibly with holes. The host's record; plugins read what is here. */
 struct loam_zone {
 	uint32_t size;
-	uint32_t id;                    /* enum loam_zone_id; use it to index your own per-zone state */
-	const char *name;               /* "DMA", "DMA32", "Normal", "HighMem", "Movable" */
+	uint32_t id;      /* enum loam_zone_id; use it to index your own per-zone state */
+	const char *name; /* "DMA", "DMA32", "Normal", "HighMem", "Movable" */
 	unsigned long start_pfn;
-	unsigned long end_pfn;          /* one past the last */
-	unsigned long managed;          /* frames that the page allocator was given */
+	unsigned long end_pfn; /* one past the last */
+	unsigned long managed; /* frames that the page allocator was given */
 };
 
 /** Hints to alloc; a plugin may ignore them. */
-#define LOAM_PAGES_COLD 1u      /* a frame that is not in a CPU's cache is preferred */
-#define LOAM_PAGES_MOVABLE 2u   /* the holder can move its contents */
+#define LOAM_PAGES_COLD 1u    /* a frame that is not in a CPU's cache is preferred */
+#define LOAM_PAGES_MOVABLE 2u /* the holder can move its contents */
 
 struct loam_pages_limits {
 	uint32_t size;
-	uint32_t orders;                /* orders 0 to orders-1 are served; the kernel's MAX_ORDER */
-	uint32_t caps;                  /* LOAM_PAGES_CAP_* */
+	uint32_t orders; /* orders 0 to orders-1 are served; the kernel's MAX_ORDER */
+	uint32_t caps;   /* LOAM_PAGES_CAP_* */
 };
 
 struct loam_pages_ops {

@@ -58,9 +58,9 @@ enum loam_role_id {
 
 /** One role that a plugin provides; `ops` is the role's table of functions (loam/heap.h and so on). */
 struct loam_role_decl {
-	uint32_t size;                  /* sizeof(struct loam_role_decl) */
-	uint32_t role;                  /* enum loam_role_id */
-	const void *ops;                /* begins with its own uint32_t size */
+	uint32_t size;   /* sizeof(struct loam_role_decl) */
+	uint32_t role;   /* enum loam_role_id */
+	const void *ops; /* begins with its own uint32_t size */
 };
 
 /* ---- links and ports -------------------------------------------------------------------------------------------------- */
@@ -70,13 +70,13 @@ struct loam_role_decl {
  * that pointer by one release store.
  */
 struct loam_link {
-	const void *ops;                /* the role's table, completed by the host to its own size */
-	void *inst;                     /* first argument of every op */
+	const void *ops; /* the role's table, completed by the host to its own size */
+	void *inst;      /* first argument of every op */
 };
 
 /** A place to plug an instance in: a port of a plugin, or a face. The host writes it, clients only read. */
 struct loam_port {
-	const struct loam_link *link;   /* NULL: an optional port that the configuration left out */
+	const struct loam_link *link; /* NULL: an optional port that the configuration left out */
 };
 
 /** The link in force now. Acquire: it pairs with the release store of a swap, so the pair's contents are seen. */
@@ -85,7 +85,7 @@ static inline const struct loam_link *loam_port_link(const struct loam_port *por
 	return __atomic_load_n(&port->link, __ATOMIC_ACQUIRE);
 }
 
-#define LOAM_PORT_OPTIONAL 1u   /* the configuration may leave it out */
+#define LOAM_PORT_OPTIONAL 1u /* the configuration may leave it out */
 /**
  * What a filter stands on. The plugin provides each role that this port accepts; an instance of it provides those that its
  * lower instance has, and reaches them through args->lower.
@@ -94,42 +94,42 @@ static inline const struct loam_link *loam_port_link(const struct loam_port *por
 
 /** A declared need. */
 struct loam_port_decl {
-	uint32_t size;                  /* sizeof(struct loam_port_decl) */
-	uint32_t roles;                 /* LOAM_ROLE_BIT of each role that will do */
-	uint32_t flags;                 /* LOAM_PORT_* */
-	const char *name;               /* the key in the plugin's section of the configuration */
-	const char *help;               /* one line */
+	uint32_t size;    /* sizeof(struct loam_port_decl) */
+	uint32_t roles;   /* LOAM_ROLE_BIT of each role that will do */
+	uint32_t flags;   /* LOAM_PORT_* */
+	const char *name; /* the key in the plugin's section of the configuration */
+	const char *help; /* one line */
 };
 
 /* ---- parameters ------------------------------------------------------------------------------------------------------- */
 
 enum loam_param_type {
-	LOAM_PARAM_BOOL,                /* on, off, true, false, yes, no, 1, 0 */
-	LOAM_PARAM_INT,                 /* signed, decimal or 0x */
-	LOAM_PARAM_SIZE,                /* bytes, with K, M, G, T */
+	LOAM_PARAM_BOOL, /* on, off, true, false, yes, no, 1, 0 */
+	LOAM_PARAM_INT,  /* signed, decimal or 0x */
+	LOAM_PARAM_SIZE, /* bytes, with K, M, G, T */
 	LOAM_PARAM_REAL,
-	LOAM_PARAM_ENUM,                /* one of `choices`; the value is its index */
+	LOAM_PARAM_ENUM, /* one of `choices`; the value is its index */
 	LOAM_PARAM_STRING
 };
 
 /** A declared parameter: the host parses it, checks the range, prints the help. */
 struct loam_param {
-	uint32_t size;                  /* sizeof(struct loam_param) */
-	uint32_t type;                  /* enum loam_param_type */
-	const char *name;               /* the key in the section */
-	const char *def;                /* default as text; NULL: it must be given */
-	const char *help;               /* one line */
-	int64_t min, max;               /* INT, SIZE, REAL: inclusive range; both 0: any */
-	const char *const *choices;     /* ENUM: names, ended by NULL */
+	uint32_t size;              /* sizeof(struct loam_param) */
+	uint32_t type;              /* enum loam_param_type */
+	const char *name;           /* the key in the section */
+	const char *def;            /* default as text; NULL: it must be given */
+	const char *help;           /* one line */
+	int64_t min, max;           /* INT, SIZE, REAL: inclusive range; both 0: any */
+	const char *const *choices; /* ENUM: names, ended by NULL */
 };
 
 /** A parsed parameter; which member counts follows from the declared type. */
 union loam_value {
 	bool b;
-	int64_t i;                      /* INT, and the index of an ENUM */
-	uint64_t u;                     /* SIZE */
+	int64_t i;  /* INT, and the index of an ENUM */
+	uint64_t u; /* SIZE */
 	double r;
-	const char *s;                  /* lives as long as the instance */
+	const char *s; /* lives as long as the instance */
 };
 
 /* ---- local areas ------------------------------------------------------------------------------------------------------ */
@@ -143,8 +143,8 @@ union loam_value {
  * into it without fear.
  */
 struct loam_local {
-	ptrdiff_t tp_offset;            /* of the host's one thread-local pointer, from the thread pointer */
-	size_t offset;                  /* of this instance's area in the thread's block */
+	ptrdiff_t tp_offset; /* of the host's one thread-local pointer, from the thread pointer */
+	size_t offset;       /* of this instance's area in the thread's block */
 };
 
 /** The thread pointer's word at @offset. */
@@ -179,10 +179,10 @@ static inline void *loam_area(const struct loam_local *local)
  * holds one lock takes another only if that has a higher rank.
  */
 struct LOAM_LOCKABLE loam_lock {
-	uint32_t word;                  /* 0 free, 1 held, 2 held and waited for */
+	uint32_t word; /* 0 free, 1 held, 2 held and waited for */
 	uint32_t rank;
 	const char *name;
-	struct list_head all;           /* host: the list of locks of this instance */
+	struct list_head all; /* host: the list of locks of this instance */
 	struct loam_self *self;
 };
 
@@ -190,14 +190,14 @@ struct LOAM_LOCKABLE loam_lock {
 
 /** Counters, mandatory at any time. A block that was handed out and not given back is live; cached blocks are free. */
 struct loam_stat {
-	uint32_t size;                  /* set by the caller: how much of this struct it has */
+	uint32_t size; /* set by the caller: how much of this struct it has */
 	uint32_t pad;
 	uint64_t live_blocks;
-	uint64_t live_bytes;            /* usable bytes of the live blocks */
-	uint64_t footprint;             /* bytes held from the ports, live or not */
-	uint64_t allocs;                /* successful allocations since create; allocs - frees = live_blocks */
+	uint64_t live_bytes; /* usable bytes of the live blocks */
+	uint64_t footprint;  /* bytes held from the ports, live or not */
+	uint64_t allocs;     /* successful allocations since create; allocs - frees = live_blocks */
 	uint64_t frees;
-	uint64_t failures;              /* allocations that returned NULL */
+	uint64_t failures; /* allocations that returned NULL */
 };
 
 enum loam_span_kind { LOAM_SPAN_LIVE, LOAM_SPAN_FREE };
@@ -205,11 +205,11 @@ enum loam_span_kind { LOAM_SPAN_LIVE, LOAM_SPAN_FREE };
 /** What walk shows: a live block or a free span. */
 struct loam_span {
 	uint32_t size;
-	uint32_t kind;                  /* enum loam_span_kind */
-	struct page *page;              /* the first frame, where frames are what is handed out; else NULL */
-	void *addr;                     /* NULL for high memory */
+	uint32_t kind;     /* enum loam_span_kind */
+	struct page *page; /* the first frame, where frames are what is handed out; else NULL */
+	void *addr;        /* NULL for high memory */
 	size_t bytes;
-	const char *label;              /* cache or zone; may be NULL */
+	const char *label; /* cache or zone; may be NULL */
 };
 
 /** Called by walk for each span; calls no op. A non-zero return ends the walk, which returns it. */
@@ -220,11 +220,11 @@ typedef void (*loam_check_fn)(void *arg, const char *text);
 
 enum loam_report_kind {
 	LOAM_REPORT_DOUBLE_FREE,
-	LOAM_REPORT_BAD_FREE,           /* not the address of a live block */
-	LOAM_REPORT_CORRUPTION,         /* red zone, poison or links overwritten */
+	LOAM_REPORT_BAD_FREE,   /* not the address of a live block */
+	LOAM_REPORT_CORRUPTION, /* red zone, poison or links overwritten */
 	LOAM_REPORT_WRONG_CACHE,
 	LOAM_REPORT_LEAK,
-	LOAM_REPORT_MISUSE,             /* any other broken promise of a caller */
+	LOAM_REPORT_MISUSE, /* any other broken promise of a caller */
 	LOAM_REPORT_KINDS
 };
 
@@ -234,20 +234,20 @@ enum loam_fork_phase { LOAM_FORK_BEFORE, LOAM_FORK_PARENT, LOAM_FORK_CHILD };
 
 /* ---- the host's services ---------------------------------------------------------------------------------------------- */
 
-struct loam_self;               /* the host's record of an instance */
-struct loam_zone;               /* loam/pages.h */
-struct loam_cache;              /* loam/objects.h */
+struct loam_self;  /* the host's record of an instance */
+struct loam_zone;  /* loam/pages.h */
+struct loam_cache; /* loam/objects.h */
 struct loam_cache_args;
 
 /** What create is given. */
 struct loam_args {
 	uint32_t size;
-	uint32_t owner;                 /* the owner id under which this instance claims frames: the top of its filter chain */
-	struct loam_self *self;         /* names this instance in calls to the host */
-	const char *name;               /* the section's name */
-	const union loam_value *params; /* in the order of the declaration */
+	uint32_t owner;         /* the owner id under which this instance claims frames: the top of its filter chain */
+	struct loam_self *self; /* names this instance in calls to the host */
+	const char *name;       /* the section's name */
+	const union loam_value *params;       /* in the order of the declaration */
 	const struct loam_port *const *ports; /* in the order of the declaration */
-	struct loam_local local;        /* this instance's local areas */
+	struct loam_local local;              /* this instance's local areas */
 	/** Since minor 1. A filter's lower instance, by role (LOAM_ROLE_COUNT of them): NULL where it has not that role. */
 	const struct loam_port *const *lower;
 };
@@ -259,7 +259,7 @@ struct loam_args {
 struct loam_host {
 	uint32_t size;
 	uint16_t abi_major, abi_minor;
-	const struct loam_map *map;     /* the machine's memory */
+	const struct loam_map *map; /* the machine's memory */
 
 	/**
 	 * Memory for a plugin's own records, zeroed. @align: a power of two up to 4096, 0 for 16. NULL when the host's limit
@@ -280,8 +280,8 @@ struct loam_host {
 	void (*lock_init)(struct loam_self *self, struct loam_lock *lock, unsigned rank, const char *name);
 	/** Forget @lock, which is free. */
 	void (*lock_destroy)(struct loam_lock *lock);
-	void (*lock_slow)(struct loam_lock *lock);      /* loam_lock() calls it when @lock is taken; waits */
-	void (*unlock_slow)(struct loam_lock *lock);    /* loam_unlock() calls it when somebody waits */
+	void (*lock_slow)(struct loam_lock *lock);   /* loam_lock() calls it when @lock is taken; waits */
+	void (*unlock_slow)(struct loam_lock *lock); /* loam_unlock() calls it when somebody waits */
 
 	/**
 	 * A block of 2^@order frames from the page allocator behind @port, zone and watermarks by @gfp (kernel-semantics:
@@ -296,7 +296,8 @@ struct loam_host {
 	 */
 	void (*pages_free)(const struct loam_port *port, struct page *page, unsigned order);
 	/** Up to @n single frames at once into @out; returns how many. They are claimed for @owner. */
-	unsigned (*pages_alloc_bulk)(const struct loam_port *port, gfp_t gfp, unsigned n, struct page **out, uint32_t owner);
+	unsigned (*pages_alloc_bulk)(const struct loam_port *port, gfp_t gfp, unsigned n, struct page **out,
+				     uint32_t owner);
 	void (*pages_free_bulk)(const struct loam_port *port, unsigned n, struct page **pages);
 
 	/**
@@ -344,23 +345,23 @@ static inline void loam_unlock(const struct loam_host *host, struct loam_lock *l
 /* ---- the descriptor --------------------------------------------------------------------------------------------------- */
 
 enum loam_threads {
-	LOAM_THREADS_PARALLEL,          /* ops are called from many threads at once */
-	LOAM_THREADS_SERIALISED         /* the host takes one lock around each op of an instance */
+	LOAM_THREADS_PARALLEL,  /* ops are called from many threads at once */
+	LOAM_THREADS_SERIALISED /* the host takes one lock around each op of an instance */
 };
 
 /** The descriptor. Made by LOAM_PLUGIN, never by hand. */
 struct loam_plugin {
 	uint32_t size;
-	uint32_t threads;               /* enum loam_threads */
-	const char *name;               /* as in `plugin = name`: letters, digits, - and _; at most 31 */
-	const char *version;            /* the plugin's own */
-	const char *summary;            /* one line */
+	uint32_t threads;    /* enum loam_threads */
+	const char *name;    /* as in `plugin = name`: letters, digits, - and _; at most 31 */
+	const char *version; /* the plugin's own */
+	const char *summary; /* one line */
 	const struct loam_param *params;
 	const struct loam_port_decl *ports;
 	const struct loam_role_decl *roles;
 	uint32_t nr_params, nr_ports, nr_roles; /* at most 32 ports, one role of a kind */
-	uint32_t flags;                 /* LOAM_PLUGIN_* */
-	size_t area_size;               /* bytes of local area an instance wants; 0: none; at most 64 KiB */
+	uint32_t flags;                         /* LOAM_PLUGIN_* */
+	size_t area_size;                       /* bytes of local area an instance wants; 0: none; at most 64 KiB */
 
 	/**
 	 * Make an instance. 0 and *@inst, or -EINVAL, -ENOMEM or -ENOTSUP with everything undone. May sleep. @args and what
@@ -377,9 +378,9 @@ struct loam_plugin {
 	/** Around fork(). NULL is right for most: the host takes the locks that lock_init made, and renews them in the child. */
 	void (*fork)(void *inst, enum loam_fork_phase phase);
 
-	int (*stat)(void *inst, struct loam_stat *stat);        /* mandatory; any time; @stat comes zeroed but for size */
-	int (*walk)(void *inst, loam_walk_fn fn, void *arg);    /* quiesced machine only */
-	int (*check)(void *inst, loam_check_fn fn, void *arg);  /* quiesced; returns the number of broken invariants */
+	int (*stat)(void *inst, struct loam_stat *stat);     /* mandatory; any time; @stat comes zeroed but for size */
+	int (*walk)(void *inst, loam_walk_fn fn, void *arg); /* quiesced machine only */
+	int (*check)(void *inst, loam_check_fn fn, void *arg); /* quiesced; returns the number of broken invariants */
 	/** Give back up to @pages frames that are not in use to the ports. Returns how many. May sleep. */
 	unsigned long (*shrink)(void *inst, unsigned long pages);
 	/**
@@ -399,27 +400,37 @@ struct loam_plugin {
 /** flags: blocks of its heap lie outside the machine's memory. One such instance in a machine: unknown addresses are its. */
 #define LOAM_PLUGIN_FOREIGN 1u
 
-#define LOAM_ROLE(id, table) { .size = sizeof(struct loam_role_decl), .role = (id), .ops = (table) }
+#define LOAM_ROLE(id, table)                                                                                           \
+	{                                                                                                              \
+		.size = sizeof(struct loam_role_decl), .role = (id), .ops = (table)                                    \
+	}
 #define LOAM_ROLES(array) .roles = (array), .nr_roles = LOAM_LEN(array)
 #define LOAM_PORTS(array) .ports = (array), .nr_ports = LOAM_LEN(array)
 #define LOAM_PARAMS(array) .params = (array), .nr_params = LOAM_LEN(array)
-#define LOAM_PORT(...) { .size = sizeof(struct loam_port_decl), __VA_ARGS__ }
-#define LOAM_PARAM(...) { .size = sizeof(struct loam_param), __VA_ARGS__ }
+#define LOAM_PORT(...)                                                                                                 \
+	{                                                                                                              \
+		.size = sizeof(struct loam_port_decl), __VA_ARGS__                                                     \
+	}
+#define LOAM_PARAM(...)                                                                                                \
+	{                                                                                                              \
+		.size = sizeof(struct loam_param), __VA_ARGS__                                                         \
+	}
 
 #define LOAM__STR2(x) #x
 #define LOAM__STR(x) LOAM__STR2(x)
 
 /* Note type 1: three 32-bit words: ABI major, ABI minor, lowest host minor. Owner name "loam". */
-#define LOAM__NOTE(major, minor, host_minor)                                                                                  \
-	__asm__(".pushsection .note.loam,\"a\",%note\n"                                                                       \
-		".balign 4\n.long 5\n.long 12\n.long 1\n.asciz \"loam\"\n.balign 4\n"                                         \
-		".long " LOAM__STR(major) "\n.long " LOAM__STR(minor) "\n.long " LOAM__STR(host_minor) "\n.popsection\n")
+#define LOAM__NOTE(major, minor, host_minor)                                                                           \
+	__asm__(".pushsection .note.loam,\"a\",%note\n"                                                                \
+		".balign 4\n.long 5\n.long 12\n.long 1\n.asciz \"loam\"\n.balign 4\n"                                  \
+		".long " LOAM__STR(major) "\n.long " LOAM__STR(minor) "\n.long " LOAM__STR(                            \
+			host_minor) "\n.popsection\n")
 
 /** The one exported symbol of a plugin. */
 #define LOAM_DESCRIPTOR loam_plugin_descriptor
-#define LOAM_PLUGIN(...)                                                                                                      \
-	LOAM__NOTE(LOAM_ABI_MAJOR, LOAM_ABI_MINOR, LOAM_ABI_HOST_MINOR);                                                      \
-	extern LOAM_EXPORT const struct loam_plugin LOAM_DESCRIPTOR;                                                          \
+#define LOAM_PLUGIN(...)                                                                                               \
+	LOAM__NOTE(LOAM_ABI_MAJOR, LOAM_ABI_MINOR, LOAM_ABI_HOST_MINOR);                                               \
+	extern LOAM_EXPORT const struct loam_plugin LOAM_DESCRIPTOR;                                                   \
 	const struct loam_plugin LOAM_DESCRIPTOR = { .size = sizeof(struct loam_plugin), __VA_ARGS__ }
 
 LOAM_END_DECLS

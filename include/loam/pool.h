@@ -15,23 +15,23 @@ LOAM_BEGIN_DECLS
 
 /** Where elements come from. @data is handed to both. */
 struct loam_pool_source {
-	void *(*alloc)(gfp_t gfp, void *data);  /* an element or NULL; may sleep when @gfp says so */
+	void *(*alloc)(gfp_t gfp, void *data); /* an element or NULL; may sleep when @gfp says so */
 	void (*free)(void *element, void *data);
 	void *data;
 };
 
 struct loam_pool_args {
 	uint32_t size;
-	uint32_t min_nr;                /* elements in the reserve; at least 1 */
-	size_t element_size;            /* for poisoning the reserve; 0: unknown */
+	uint32_t min_nr;     /* elements in the reserve; at least 1 */
+	size_t element_size; /* for poisoning the reserve; 0: unknown */
 	struct loam_pool_source source;
 };
 
 /** A pool; a plugin's own record begins with it. */
 struct loam_pool {
-	struct loam_link link;          /* first; the plugin fills it in create */
+	struct loam_link link; /* first; the plugin fills it in create */
 	struct loam_pool_source source;
-	uint32_t min_nr;                /* atomic; changed by resize */
+	uint32_t min_nr; /* atomic; changed by resize */
 	uint32_t reserved;
 };
 

@@ -15,8 +15,8 @@ LOAM_BEGIN_DECLS
 
 /** A window. The plugin's own record begins with it. */
 struct loam_vmap_area {
-	char *addr;                     /* page aligned */
-	unsigned long nr_pages;         /* without the guard page */
+	char *addr;             /* page aligned */
+	unsigned long nr_pages; /* without the guard page */
 };
 
 struct loam_vmap_ops {

@@ -18,10 +18,11 @@ struct bitmap {
 	const struct loam_host *host;
 	struct loam_self *self;
 	unsigned orders;
-	size_t bytes;                           /* of this record */
-	unsigned long low[LOAM_ZONES], end[LOAM_ZONES]; /* frames of the zone that were added; no frame below `low` is free */
-	uint64_t allocs, frees, failures;       /* frames */
-	uint8_t taken[];                        /* a byte's bit a frame */
+	size_t bytes; /* of this record */
+	unsigned long low[LOAM_ZONES],
+		end[LOAM_ZONES];          /* frames of the zone that were added; no frame below `low` is free */
+	uint64_t allocs, frees, failures; /* frames */
+	uint8_t taken[];                  /* a byte's bit a frame */
 };
 
 /* Whether all 2^@order frames are free (@taken false) or taken (true). */
@@ -80,7 +81,8 @@ static void bitmap_free(void *inst, const struct loam_zone *zone, struct page *p
 	unsigned long pfn = loam_page_pfn(map->host->map, page);
 
 	if (!all(map, pfn, order, true)) {
-		map->host->report(map->self, LOAM_REPORT_DOUBLE_FREE, NULL, "frame %lu, order %u: free already", pfn, order);
+		map->host->report(map->self, LOAM_REPORT_DOUBLE_FREE, NULL, "frame %lu, order %u: free already", pfn,
+				  order);
 		return;
 	}
 	mark(map, pfn, 1ul << order, false);
@@ -149,8 +151,12 @@ static const struct loam_param params[] = {
 	LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "orders", .def = "11", .min = 1, .max = LOAM_ORDERS,
 		   .help = "number of orders, the kernel's MAX_ORDER; the largest block has 2^(orders-1) pages"),
 };
-static const struct loam_pages_ops ops = { .size = sizeof(ops), .add = bitmap_add, .alloc = bitmap_alloc, .free = bitmap_free,
-					   .counts = bitmap_counts, .limits = bitmap_limits };
+static const struct loam_pages_ops ops = { .size = sizeof(ops),
+					   .add = bitmap_add,
+					   .alloc = bitmap_alloc,
+					   .free = bitmap_free,
+					   .counts = bitmap_counts,
+					   .limits = bitmap_limits };
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &ops) };
 
 LOAM_PLUGIN(.name = "bitmap", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_SERIALISED,

@@ -28,14 +28,15 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define MARK 0x40000000         /* -(MARK + order) in _mapcount: the first frame of a free block */
-#define BATCH 16                /* virgin blocks at a time when they are shuffled */
+#define MARK 0x40000000 /* -(MARK + order) in _mapcount: the first frame of a free block */
+#define BATCH 16        /* virgin blocks at a time when they are shuffled */
 
 enum { P_ORDERS, P_SHUFFLE };
 
 static const struct loam_param params[] = {
-	[P_ORDERS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "orders", .def = "11", .min = 1, .max = LOAM_ORDERS,
-				.help = "number of orders, the kernel's MAX_ORDER; the largest block has 2^(orders-1) pages"),
+	[P_ORDERS] = LOAM_PARAM(
+			.type = LOAM_PARAM_INT, .name = "orders", .def = "11", .min = 1, .max = LOAM_ORDERS,
+			.help = "number of orders, the kernel's MAX_ORDER; the largest block has 2^(orders-1) pages"),
 	[P_SHUFFLE] = LOAM_PARAM(.type = LOAM_PARAM_BOOL, .name = "shuffle", .def = "off",
 				 .help = "hand out blocks in random order (SHUFFLE_PAGE_ALLOCATOR)"),
 };
@@ -59,7 +60,7 @@ struct buddy {
 	struct page *pages;
 	unsigned orders;
 	bool shuffle;
-	uint64_t allocs, frees, failures;       /* frames; atomic, relaxed: plain sums */
+	uint64_t allocs, frees, failures; /* frames; atomic, relaxed: plain sums */
 	struct zone zones[LOAM_ZONES];
 };
 
@@ -189,7 +190,8 @@ static void give_block(struct buddy *buddy, struct zone *zone, const struct loam
 	for (; order < buddy->orders - 1; order++) {
 		unsigned long other = pfn ^ 1ul << order;
 
-		if (other < pub->start_pfn || other + (1ul << order) > pub->end_pfn || !is_free(buddy->pages + other, order))
+		if (other < pub->start_pfn || other + (1ul << order) > pub->end_pfn ||
+		    !is_free(buddy->pages + other, order))
 			break;
 		take(zone, buddy->pages + other, order);
 		pfn &= ~(1ul << order);
@@ -373,8 +375,9 @@ static void check_list(struct checking *checking, struct zone *zone, unsigned or
 			defect(checking, "on the list and not marked free", order, pfn);
 		if (pfn & ((1ul << order) - 1))
 			defect(checking, "not aligned to its size", order, pfn);
-		if (order + 1 < buddy->orders && other < buddy->host->map->nr_pages && is_free(buddy->pages + other, order) &&
-		    other > pfn && other + (1ul << order) <= buddy->host->map->nr_pages)
+		if (order + 1 < buddy->orders && other < buddy->host->map->nr_pages &&
+		    is_free(buddy->pages + other, order) && other > pfn &&
+		    other + (1ul << order) <= buddy->host->map->nr_pages)
 			defect(checking, "not merged with its free buddy", order, pfn);
 	}
 	if (n != zone->nr_free[order])
@@ -407,7 +410,8 @@ static int buddy_create(const struct loam_host *host, const struct loam_args *ar
 	for (unsigned i = 0; i < LOAM_ZONES; i++) {
 		host->lock_init(args->self, &buddy->zones[i].lock, 1, "buddy zone");
 		for (unsigned order = 0; order < LOAM_ORDERS; order++)
-			buddy->zones[i].free[order].next = buddy->zones[i].free[order].prev = &buddy->zones[i].free[order];
+			buddy->zones[i].free[order].next = buddy->zones[i].free[order].prev =
+				&buddy->zones[i].free[order];
 	}
 	*inst = buddy;
 	return 0;

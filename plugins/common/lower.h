@@ -49,11 +49,11 @@ static inline void lower_heap_limits(const struct loam_port *heap, struct loam_h
 
 /** A filter's cache in front of one of the instance below. A filter's own record begins with it. */
 struct lower_cache {
-	struct loam_cache pub;          /* first */
+	struct loam_cache pub; /* first */
 	struct loam_cache *lower;
 	void *filter;
-	struct lower_cache *next, **place;      /* the filter's list */
-	size_t bytes;                   /* of the filter's record */
+	struct lower_cache *next, **place; /* the filter's list */
+	size_t bytes;                      /* of the filter's record */
 };
 
 /** A filter's caches, so that those which nobody destroyed go with it. */
@@ -73,8 +73,9 @@ static inline void lower_caches_open(struct lower_caches *caches, const struct l
 }
 
 /** A cache below and a zeroed record of @bytes for it in *@out. */
-static inline int lower_cache_new(struct lower_caches *caches, const struct loam_port *objects, const void *ops, void *filter,
-				  const struct loam_cache_args *args, size_t bytes, struct lower_cache **out)
+static inline int lower_cache_new(struct lower_caches *caches, const struct loam_port *objects, const void *ops,
+				  void *filter, const struct loam_cache_args *args, size_t bytes,
+				  struct lower_cache **out)
 {
 	const struct loam_link *link = loam_port_link(objects);
 	struct lower_cache *cache = (struct lower_cache *)caches->host->meta_alloc(caches->self, bytes, 64);
@@ -168,8 +169,8 @@ static inline int lower_pages_add(const struct loam_port *pages, const struct lo
 	return lower_pages_ops(link)->add(link->inst, zone, pfn, count);
 }
 
-static inline struct page *lower_pages_alloc(const struct loam_port *pages, const struct loam_zone *zone, unsigned order,
-					     unsigned flags)
+static inline struct page *lower_pages_alloc(const struct loam_port *pages, const struct loam_zone *zone,
+					     unsigned order, unsigned flags)
 {
 	const struct loam_link *link = loam_port_link(pages);
 
@@ -210,7 +211,8 @@ static inline void lower_pages_free_bulk(const struct loam_port *pages, const st
 		lower_pages_ops(link)->free(link->inst, zone, list[i], 0);
 }
 
-static inline void lower_pages_counts(const struct loam_port *pages, const struct loam_zone *zone, unsigned long *counts)
+static inline void lower_pages_counts(const struct loam_port *pages, const struct loam_zone *zone,
+				      unsigned long *counts)
 {
 	const struct loam_link *link = loam_port_link(pages);
 

@@ -9,7 +9,7 @@ struct ptrset {
 	const struct loam_host *host;
 	struct loam_self *self;
 	const void **table;
-	size_t places;          /* a power of two */
+	size_t places; /* a power of two */
 };
 
 static inline bool ptrset_open(struct ptrset *set, const struct loam_host *host, struct loam_self *self, size_t n)

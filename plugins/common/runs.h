@@ -21,7 +21,7 @@ struct runs {
 	bool exact;
 	struct loam_lock lock;
 	struct list_head live LOAM_GUARDED_BY(lock);
-	uint64_t allocs, frees, bytes, failures;        /* atomic */
+	uint64_t allocs, frees, bytes, failures; /* atomic */
 };
 
 /** Bytes of the largest run. */

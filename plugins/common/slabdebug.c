@@ -66,8 +66,8 @@ static void expect(struct look *look, char *object, char *at, uint32_t n, unsign
 		return;
 	while ((unsigned char)*last == byte)
 		last--;
-	snprintf(text, sizeof(text), "BUG %s: %s overwritten: %p-%p @offset=%td. First byte 0x%x instead of 0x%x", debug->name,
-		 what, (void *)fault, (void *)last, fault - look->base, (unsigned char)*fault, byte);
+	snprintf(text, sizeof(text), "BUG %s: %s overwritten: %p-%p @offset=%td. First byte 0x%x instead of 0x%x",
+		 debug->name, what, (void *)fault, (void *)last, fault - look->base, (unsigned char)*fault, byte);
 	look->defects++;
 	if (look->fn)
 		look->fn(look->arg, text);
@@ -80,7 +80,8 @@ int slabdebug_check(const struct slabdebug *debug, const char *base, char *at, b
 {
 	struct look look = { debug, base, fn, arg, 0 };
 	char *object = at + debug->left, *end = object + debug->object_size;
-	uint32_t right = debug->left + debug->object_size < debug->link ? debug->link - debug->left - debug->object_size : 0;
+	uint32_t right =
+		debug->left + debug->object_size < debug->link ? debug->link - debug->left - debug->object_size : 0;
 
 	if (debug->red_zone) {
 		expect(&look, object, at, debug->left, live ? RED_LIVE : RED_FREE, "Left Redzone");

@@ -21,11 +21,11 @@
 struct slabdebug {
 	const struct loam_host *host;
 	struct loam_self *self;
-	const char *name;       /* of the cache */
-	uint32_t size;          /* from place to place */
+	const char *name; /* of the cache */
+	uint32_t size;    /* from place to place */
 	uint32_t object_size;
-	uint32_t left;          /* bytes before the object */
-	uint32_t link;          /* offset of the link in the place; the padding begins 8 bytes behind */
+	uint32_t left; /* bytes before the object */
+	uint32_t link; /* offset of the link in the place; the padding begins 8 bytes behind */
 	bool red_zone, poison;
 };
 

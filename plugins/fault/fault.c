@@ -24,13 +24,15 @@ static const struct loam_param params[] = {
 				     .help = "fail by chance: 0 never, 1 always"),
 	[P_RUN] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "run", .def = "1", .min = 1, .max = INT64_MAX,
 			     .help = "how many allocations in a row fail each time"),
-	[P_MIN] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "min_size", .def = "0", .help = "only allocations of at least this"),
+	[P_MIN] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "min_size", .def = "0",
+			     .help = "only allocations of at least this"),
 	[P_MAX] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "max_size", .def = "0",
 			     .help = "only allocations of at most this; 0: any"),
 };
 
 static const struct loam_port_decl ports[] = {
-	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
+	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) |
+			   LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
 		  .flags = LOAM_PORT_LOWER, .name = "lower", .help = "what fails now and then"),
 };
 
@@ -39,10 +41,10 @@ struct fault {
 	struct loam_self *self;
 	const struct loam_port *heap, *objects, *pages, *any;
 	struct lower_caches caches;
-	uint64_t nth, every, chance, run, min, max;     /* chance: of 2^32 */
-	uint64_t count;         /* atomic: allocations seen */
-	uint64_t failing_until; /* atomic: those up to this number fail */
-	uint64_t failed;        /* atomic */
+	uint64_t nth, every, chance, run, min, max; /* chance: of 2^32 */
+	uint64_t count;                             /* atomic: allocations seen */
+	uint64_t failing_until;                     /* atomic: those up to this number fail */
+	uint64_t failed;                            /* atomic */
 };
 
 /* ---- the decision ---- */
@@ -108,9 +110,13 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	lower_heap_limits(((struct fault *)inst)->heap, limits);
 }
 
-static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops), .alloc = heap_alloc, .free = heap_free,
-					       .usable_size = heap_usable_size, .zalloc = heap_zalloc,
-					       .resize = heap_resize, .limits = heap_limits };
+static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops),
+					       .alloc = heap_alloc,
+					       .free = heap_free,
+					       .usable_size = heap_usable_size,
+					       .zalloc = heap_zalloc,
+					       .resize = heap_resize,
+					       .limits = heap_limits };
 
 /* ---- objects ---- */
 
@@ -162,10 +168,14 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 	lower_objects_limits(((struct fault *)inst)->objects, limits);
 }
 
-static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops), .create = objects_create,
-						     .destroy = objects_destroy, .alloc = objects_alloc,
-						     .free = objects_free, .shrink = objects_shrink,
-						     .each = objects_each, .limits = objects_limits };
+static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops),
+						     .create = objects_create,
+						     .destroy = objects_destroy,
+						     .alloc = objects_alloc,
+						     .free = objects_free,
+						     .shrink = objects_shrink,
+						     .each = objects_each,
+						     .limits = objects_limits };
 
 /* ---- pages: bulk ops are left to the host, which then comes here for each page ---- */
 
@@ -196,8 +206,12 @@ static void pages_limits(void *inst, struct loam_pages_limits *limits)
 	lower_pages_limits(((struct fault *)inst)->pages, limits);
 }
 
-static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops), .add = pages_add, .alloc = pages_alloc,
-						 .free = pages_free, .counts = pages_counts, .limits = pages_limits };
+static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops),
+						 .add = pages_add,
+						 .alloc = pages_alloc,
+						 .free = pages_free,
+						 .counts = pages_counts,
+						 .limits = pages_limits };
 
 /* ---- introspection: that of the instance below, which nobody else reaches ---- */
 

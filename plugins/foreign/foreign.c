@@ -65,7 +65,7 @@ struct foreign {
 	const struct loam_host *host;
 	struct loam_self *self;
 	void *handle;
-	struct area shared;     /* atomic: calls of threads without an area */
+	struct area shared; /* atomic: calls of threads without an area */
 };
 
 /* ---- counting ---- */
@@ -349,7 +349,8 @@ static const struct loam_heap_ops ops = {
 
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_HEAP, &ops) };
 
-LOAM_PLUGIN(.name = "foreign", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL, .flags = LOAM_PLUGIN_FOREIGN,
+LOAM_PLUGIN(.name = "foreign", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
+	    .flags = LOAM_PLUGIN_FOREIGN,
 	    .summary = "heap: any library's malloc: glibc, jemalloc, mimalloc, tcmalloc, ...", LOAM_PARAMS(params),
 	    LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = foreign_create, .destroy = foreign_destroy,
 	    .flush = foreign_flush, .stat = foreign_stat, .tell = foreign_tell, .static_tls = 16384);

@@ -16,7 +16,8 @@ uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr)
 	if (!fresh)
 		return NULL;
 	/* Two may come here at once. Release: the marks are seen zero. */
-	if (!__atomic_compare_exchange_n(&magazine->marks[chunk], &found, fresh, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+	if (!__atomic_compare_exchange_n(&magazine->marks[chunk], &found, fresh, false, __ATOMIC_RELEASE,
+					 __ATOMIC_ACQUIRE))
 		magazine->host->meta_free(magazine->self, fresh, MAG_CHUNK / 16);
 	return mag_mark(magazine, ptr);
 }
@@ -220,7 +221,8 @@ static LOAM_COLD void report_double(struct magazine *magazine, const struct bin 
 	bool is_page = bin->index >= MAG_PAGES && bin->index < MAG_CACHES;
 
 	magazine->host->report(magazine->self, LOAM_REPORT_DOUBLE_FREE,
-			       is_page ? loam_page_ptr(magazine->map, (struct page *)item) : item, "Object already free");
+			       is_page ? loam_page_ptr(magazine->map, (struct page *)item) : item,
+			       "Object already free");
 }
 
 /** The loaded magazine is full, or there is none, or the item is on top of it already. */
@@ -307,7 +309,7 @@ unsigned long mag_shrink(void *inst, unsigned long pages)
 
 struct forgetting {
 	struct bin *bin;
-	void *list;             /* all items of all threads */
+	void *list; /* all items of all threads */
 };
 
 static void take_list(struct forgetting *forgetting, void **head)

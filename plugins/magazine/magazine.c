@@ -31,12 +31,14 @@ enum { P_ROUNDS, P_DEPOT };
 static const struct loam_param params[] = {
 	[P_ROUNDS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "rounds", .def = "64", .min = 4, .max = 1024,
 				.help = "items of a magazine; fewer for large ones, so that it holds at most 64 KiB"),
-	[P_DEPOT] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "depot", .def = "1M",
-			       .help = "bytes that the depot of a kind of items may hold; at least one magazine, at most 64"),
+	[P_DEPOT] = LOAM_PARAM(
+			.type = LOAM_PARAM_SIZE, .name = "depot", .def = "1M",
+			.help = "bytes that the depot of a kind of items may hold; at least one magazine, at most 64"),
 };
 
 static const struct loam_port_decl ports[] = {
-	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
+	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) |
+			   LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
 		  .flags = LOAM_PORT_LOWER, .name = "lower", .help = "what the caches stand in front of"),
 };
 
@@ -57,9 +59,11 @@ static void sum_passed(struct loam_stat *stat, const struct passed *passed)
 	stat->failures += __atomic_load_n(&passed->failures, __ATOMIC_RELAXED);
 }
 
-static void sum_bin(struct loam_stat *stat, const struct bin *bin, const uint64_t *bin_allocs, const uint64_t *bin_frees)
+static void sum_bin(struct loam_stat *stat, const struct bin *bin, const uint64_t *bin_allocs,
+		    const uint64_t *bin_frees)
 {
-	uint64_t frees = __atomic_load_n(bin_frees, __ATOMIC_ACQUIRE), allocs = __atomic_load_n(bin_allocs, __ATOMIC_RELAXED);
+	uint64_t frees = __atomic_load_n(bin_frees, __ATOMIC_ACQUIRE),
+		 allocs = __atomic_load_n(bin_allocs, __ATOMIC_RELAXED);
 
 	stat->frees += frees;
 	stat->allocs += allocs;
@@ -180,17 +184,20 @@ static void check_list(struct checking *checking, const struct bin *bin, void *l
 	char text[120];
 
 	for (void *item = list; item && length <= n; item = *mag_link(item, bin->link), length++) {
-		const uint8_t *mark = bin->index < MAG_PAGES && loam_ptr_page(magazine->map, item) ? mag_mark(magazine, item) : NULL;
+		const uint8_t *mark =
+			bin->index < MAG_PAGES && loam_ptr_page(magazine->map, item) ? mag_mark(magazine, item) : NULL;
 
 		if (!mark || *mark == bin->index + 1)
 			continue;
-		snprintf(text, sizeof(text), "block %p waits for class %u and is marked %#x", item, bin->index + 1, *mark);
+		snprintf(text, sizeof(text), "block %p waits for class %u and is marked %#x", item, bin->index + 1,
+			 *mark);
 		checking->defects++;
 		checking->fn(checking->arg, text);
 	}
 	if (length == n)
 		return;
-	snprintf(text, sizeof(text), "a magazine of %u items has %u%s in its list", n, length, length > n ? " or more" : "");
+	snprintf(text, sizeof(text), "a magazine of %u items has %u%s in its list", n, length,
+		 length > n ? " or more" : "");
 	checking->defects++;
 	checking->fn(checking->arg, text);
 }

@@ -13,13 +13,13 @@
 #include "../common/lower.h"
 #include "../common/ptrset.h"
 
-#define MAG_BINS 512                    /* kinds of items with a place in the local areas */
-#define MAG_PAGES CLASSES_FINE          /* the bins of single pages, one for each zone, behind those of the size classes */
-#define MAG_CACHES (MAG_PAGES + LOAM_ZONES)     /* from here on: caches of objects */
-#define MAG_HEAP_MAX 32768u             /* bytes of the largest size class */
-#define MAG_CHUNK ((size_t)2 << 20)     /* of the machine's memory: one table of marks */
-#define MAG_DEPOT 64                    /* magazines of a depot, at the most */
-#define MAG_SMALL_MAX 1024              /* requests up to here find their class by one table look-up */
+#define MAG_BINS 512           /* kinds of items with a place in the local areas */
+#define MAG_PAGES CLASSES_FINE /* the bins of single pages, one for each zone, behind those of the size classes */
+#define MAG_CACHES (MAG_PAGES + LOAM_ZONES) /* from here on: caches of objects */
+#define MAG_HEAP_MAX 32768u                 /* bytes of the largest size class */
+#define MAG_CHUNK ((size_t)2 << 20)         /* of the machine's memory: one table of marks */
+#define MAG_DEPOT 64                        /* magazines of a depot, at the most */
+#define MAG_SMALL_MAX 1024                  /* requests up to here find their class by one table look-up */
 
 /**
  * A thread's two magazines of a bin: lists of free items, linked through themselves. With two, taking and giving at a border
@@ -30,7 +30,7 @@ struct pair {
 	void *prev;             /* the other one: empty, or full */
 	uint64_t allocs, frees; /* of the bin's items by this thread */
 	uint32_t n, prev_n;
-	uint32_t rounds;        /* items that a magazine holds; 0: the thread has not used the bin yet */
+	uint32_t rounds; /* items that a magazine holds; 0: the thread has not used the bin yet */
 	uint32_t pad;
 };
 
@@ -42,9 +42,9 @@ struct passed {
 /** A local area. */
 struct area {
 	struct pair pairs[MAG_BINS];
-	struct passed passed;           /* one writer, relaxed */
-	size_t chunk;                   /* the chunk of the last free and its marks: the processor need not wait for the table */
-	uint8_t *marks;                 /* NULL: none yet */
+	struct passed passed; /* one writer, relaxed */
+	size_t chunk;         /* the chunk of the last free and its marks: the processor need not wait for the table */
+	uint8_t *marks;       /* NULL: none yet */
 };
 
 struct magazine;
@@ -53,19 +53,19 @@ struct mag_cache;
 /** A kind of items and its depot. */
 struct bin {
 	struct loam_lock lock;
-	void *full[MAG_DEPOT];          /* heads of magazines with `rounds` items each; under the lock */
-	uint64_t allocs, frees;         /* atomic: by threads without an area */
-	size_t size;                    /* bytes of an item */
-	uint32_t nr_full, max_full;     /* under the lock */
-	uint32_t rounds;                /* items of a magazine */
+	void *full[MAG_DEPOT];      /* heads of magazines with `rounds` items each; under the lock */
+	uint64_t allocs, frees;     /* atomic: by threads without an area */
+	size_t size;                /* bytes of an item */
+	uint32_t nr_full, max_full; /* under the lock */
+	uint32_t rounds;            /* items of a magazine */
 	uint32_t index;
-	uint32_t link;                  /* offset of the link in a free item */
-	bool used;                      /* the lock is made */
+	uint32_t link; /* offset of the link in a free item */
+	bool used;     /* the lock is made */
 };
 
 struct mag_cache {
-	struct lower_cache base;        /* first */
-	struct bin *bin;                /* NULL: its objects are not cached */
+	struct lower_cache base; /* first */
+	struct bin *bin;         /* NULL: its objects are not cached */
 };
 
 struct magazine {
@@ -74,21 +74,21 @@ struct magazine {
 	const struct loam_map *map;
 	struct loam_self *self;
 	const struct loam_port *heap, *objects, *pages, *any;
-	char *base;                     /* the machine's memory */
-	size_t heap_max;                /* bytes of the largest class in use */
-	uint8_t **marks;                /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
-	uint8_t small[MAG_SMALL_MAX / 16 + 1];  /* (bytes + 15) / 16 to class */
+	char *base;      /* the machine's memory */
+	size_t heap_max; /* bytes of the largest class in use */
+	uint8_t **marks; /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
+	uint8_t small[MAG_SMALL_MAX / 16 + 1]; /* (bytes + 15) / 16 to class */
 	size_t nr_chunks;
-	bool outside;                   /* the heap below has given out blocks outside the machine's memory; atomic */
-	uint32_t rounds;                /* the parameter */
+	bool outside;    /* the heap below has given out blocks outside the machine's memory; atomic */
+	uint32_t rounds; /* the parameter */
 	size_t depot_bytes;
-	uint32_t caps;                  /* LOAM_OBJECTS_* of the instance below */
+	uint32_t caps; /* LOAM_OBJECTS_* of the instance below */
 	struct lower_caches all;
-	struct loam_lock lock;          /* of cache bins: who has which */
-	struct mag_cache *caches[MAG_BINS];     /* by bin; written under the lock; atomic */
+	struct loam_lock lock;              /* of cache bins: who has which */
+	struct mag_cache *caches[MAG_BINS]; /* by bin; written under the lock; atomic */
 	const struct loam_zone *zones[LOAM_ZONES];
-	struct passed shared;           /* atomic: of threads without an area */
-	char page_mark;                 /* its address, in own[0] of a frame that waits here */
+	struct passed shared; /* atomic: of threads without an area */
+	char page_mark;       /* its address, in own[0] of a frame that waits here */
 	struct bin bins[MAG_BINS];
 };
 

@@ -53,7 +53,8 @@ static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, s
 		mag_came(area, &magazine->bins[class]);
 	} else {
 		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
-		mag_passed(magazine, area, offsetof(struct passed, bytes_in), lower_heap_usable(magazine->heap, ptr, page));
+		mag_passed(magazine, area, offsetof(struct passed, bytes_in),
+			   lower_heap_usable(magazine->heap, ptr, page));
 	}
 	return ptr;
 }
@@ -144,8 +145,12 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	limits->min_align = limits->min_align > 16 ? limits->min_align : 16;
 }
 
-const struct loam_heap_ops mag_heap_ops = { .size = sizeof(mag_heap_ops), .alloc = heap_alloc, .free = heap_free,
-					    .usable_size = heap_usable_size, .resize = heap_resize, .limits = heap_limits };
+const struct loam_heap_ops mag_heap_ops = { .size = sizeof(mag_heap_ops),
+					    .alloc = heap_alloc,
+					    .free = heap_free,
+					    .usable_size = heap_usable_size,
+					    .resize = heap_resize,
+					    .limits = heap_limits };
 
 /* ---- objects ---- */
 
@@ -187,8 +192,8 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 		link = (uint32_t)((args->object_size + 7) & ~(size_t)7);
 		wide.object_size = link + sizeof(void *);
 	}
-	error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, &wide, sizeof(struct mag_cache),
-				&base);
+	error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, &wide,
+				sizeof(struct mag_cache), &base);
 	*out = error ? NULL : &base->pub;
 	if (error)
 		return error;
@@ -309,9 +314,14 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 	lower_objects_limits(((struct magazine *)inst)->objects, limits);
 }
 
-const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops), .create = objects_create,
-						  .destroy = objects_destroy, .alloc = objects_alloc, .free = objects_free,
-						  .shrink = objects_shrink, .each = objects_each, .limits = objects_limits };
+const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops),
+						  .create = objects_create,
+						  .destroy = objects_destroy,
+						  .alloc = objects_alloc,
+						  .free = objects_free,
+						  .shrink = objects_shrink,
+						  .each = objects_each,
+						  .limits = objects_limits };
 
 /* ---- pages: single ones are kept ---- */
 
@@ -383,7 +393,8 @@ static void count_pair(void *arg, void *at)
 	struct counting *counting = arg;
 	const struct pair *pair = &((struct area *)at)->pairs[counting->bin];
 
-	counting->frames += __atomic_load_n(&pair->n, __ATOMIC_RELAXED) + __atomic_load_n(&pair->prev_n, __ATOMIC_RELAXED);
+	counting->frames +=
+		__atomic_load_n(&pair->n, __ATOMIC_RELAXED) + __atomic_load_n(&pair->prev_n, __ATOMIC_RELAXED);
 }
 
 static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
@@ -405,5 +416,9 @@ static void pages_limits(void *inst, struct loam_pages_limits *limits)
 	lower_pages_limits(((struct magazine *)inst)->pages, limits);
 }
 
-const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops), .add = pages_add, .alloc = pages_alloc,
-					      .free = pages_free, .counts = pages_counts, .limits = pages_limits };
+const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops),
+					      .add = pages_add,
+					      .alloc = pages_alloc,
+					      .free = pages_free,
+					      .counts = pages_counts,
+					      .limits = pages_limits };

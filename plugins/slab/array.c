@@ -37,7 +37,8 @@ static LOAM_COLD void report_bad(struct cache *cache, struct slab *slab, void *o
 	struct slab_heap *heap = cache->heap;
 
 	if (slab_number(cache, slab, (char *)object - cache->layout.left) >= cache->num)
-		heap->host->report(heap->self, LOAM_REPORT_BAD_FREE, object, "%s: not the start of an object", cache->name);
+		heap->host->report(heap->self, LOAM_REPORT_BAD_FREE, object, "%s: not the start of an object",
+				   cache->name);
 	else
 		heap->host->report(heap->self, LOAM_REPORT_DOUBLE_FREE, object, "%s: Object already free", cache->name);
 }

@@ -9,7 +9,7 @@
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA |                 \
 	 SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
 
-#define OFF_SLAB (LOAM_PAGE_SIZE / 8)   /* from this size on the record lies elsewhere */
+#define OFF_SLAB (LOAM_PAGE_SIZE / 8) /* from this size on the record lies elsewhere */
 
 /* ---- the layout of a slab ---- */
 
@@ -136,24 +136,28 @@ struct cache *slab_cache_new(struct slab_heap *heap, const struct loam_cache_arg
 	if (!cache)
 		return NULL;
 	snprintf(cache->name, sizeof(cache->name), "%s", args->name);
-	cache->pub = (struct loam_cache){ .link = { &slab_objects_ops, heap }, .name = cache->name,
-					  .object_size = (uint32_t)args->object_size, .owner = args->owner };
+	cache->pub = (struct loam_cache){ .link = { &slab_objects_ops, heap },
+					  .name = cache->name,
+					  .object_size = (uint32_t)args->object_size,
+					  .owner = args->owner };
 	cache->heap = heap;
 	cache->flags = args->flags;
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
 	cache->align = cache_align(args);
-	cache->gfp = (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->gfp =
+		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
 	/* A constructed object is its holder's, also while it is free: no pattern may be written over it. */
 	cache->layout = (struct slabdebug){ .host = host, .self = heap->self, .name = cache->name };
-	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align, args->flags & (args->ctor ? ~SLAB_POISON : ~0u),
-			 false);
+	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align,
+			 args->flags & (args->ctor ? ~SLAB_POISON : ~0u), false);
 	cache->debug = cache->layout.red_zone || cache->layout.poison;
 	cache->size = cache->layout.size;
 	cache->usable = cache->debug || args->ctor ? cache->pub.object_size : cache->size;
 	if (!cache_layout(cache, heap->runs.orders))
 		*error = -EINVAL;
-	else if (!cache->shared_limit || (cache->shared = host->meta_alloc(heap->self, cache->shared_limit * sizeof(void *), 0)))
+	else if (!cache->shared_limit ||
+		 (cache->shared = host->meta_alloc(heap->self, cache->shared_limit * sizeof(void *), 0)))
 		*error = 0;
 	if (*error) {
 		host->meta_free(heap->self, cache, sizeof(*cache));
@@ -237,7 +241,8 @@ static void objects_free(struct loam_cache *pub, void *object)
 	/* A foreign frame's words are not ours to read. */
 	if (loam_unlikely(!slab || slab->cache != cache))
 		wrong_cache(cache, object);
-	else if (loam_unlikely(slab_number(cache, slab, object) >= cache->num || !array_push(cache_array(cache), object)))
+	else if (loam_unlikely(slab_number(cache, slab, object) >= cache->num ||
+			       !array_push(cache_array(cache), object)))
 		slab_free_slow(cache, slab, object);
 }
 

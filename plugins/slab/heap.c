@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define KERNEL_FIRST 2                  /* the class of 32 */
+#define KERNEL_FIRST 2 /* the class of 32 */
 
 /* The smallest class whose every object has the alignment. */
 static uint32_t aligned_class(const struct slab_heap *heap, size_t bytes, size_t align)
@@ -22,8 +22,9 @@ static uint32_t aligned_class(const struct slab_heap *heap, size_t bytes, size_t
 /* Objects are aligned as far as their size allows: a power of two to itself. */
 static struct cache *class_new(struct slab_heap *heap, uint32_t size, uint32_t flags, const char *prefix)
 {
-	struct loam_cache_args args = { .size = sizeof(args), .owner = heap->owner, .object_size = size, .flags = flags,
-					.align = size & -size };
+	struct loam_cache_args args = {
+		.size = sizeof(args), .owner = heap->owner, .object_size = size, .flags = flags, .align = size & -size
+	};
 	char name[32];
 	int error;
 

@@ -57,8 +57,7 @@ int slab_stat(void *inst, struct loam_stat *stat)
 	stat->allocs += heap->gone_allocs;
 	stat->frees += heap->gone_frees;
 	stat->failures += heap->gone_failures;
-	list_for_each(pos, &heap->caches)
-	{
+	list_for_each (pos, &heap->caches) {
 		struct cache *cache = list_of(pos, struct cache, link);
 		uint64_t allocs, frees;
 
@@ -111,7 +110,7 @@ struct waiting {
 	struct slab_heap *heap;
 	struct ptrset set;
 	size_t n;
-	bool counting;          /* the first time round */
+	bool counting; /* the first time round */
 };
 
 static void add_entries(struct waiting *waiting, void *const *entries, uint32_t n)
@@ -134,8 +133,7 @@ static void add_area(void *arg, void *at)
 static void add_all(struct waiting *waiting)
 {
 	waiting->heap->host->areas(waiting->heap->self, add_area, waiting);
-	list_for_each(pos, &waiting->heap->caches)
-	{
+	list_for_each (pos, &waiting->heap->caches) {
 		const struct cache *cache = list_of(pos, struct cache, link);
 
 		add_entries(waiting, cache->shared, cache->shared_avail);
@@ -277,9 +275,10 @@ static void check_slab(struct checking *checking, const struct cache *cache, con
 	checking->unused += cache->num - slab->active;
 }
 
-static void check_list(struct checking *checking, const struct cache *cache, const struct list_head *list, const char *name)
+static void check_list(struct checking *checking, const struct cache *cache, const struct list_head *list,
+		       const char *name)
 {
-	list_for_each(pos, list)
+	list_for_each (pos, list)
 		check_slab(checking, cache, list_of(pos, struct slab, node), name);
 }
 
@@ -288,8 +287,7 @@ int slab_check(void *inst, loam_check_fn fn, void *arg)
 	struct slab_heap *heap = inst;
 	struct checking checking = { .fn = fn, .arg = arg };
 
-	list_for_each(pos, &heap->caches)
-	{
+	list_for_each (pos, &heap->caches) {
 		const struct cache *cache = list_of(pos, struct cache, link);
 
 		checking.slabs = checking.unused = 0;

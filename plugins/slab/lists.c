@@ -96,8 +96,7 @@ unsigned long slab_discard_all(struct cache *cache, struct list_head *slabs)
 {
 	unsigned long frames = 0;
 
-	list_for_each_safe(pos, slabs)
-	{
+	list_for_each_safe (pos, slabs) {
 		slab_discard(cache, list_of(pos, struct slab, node));
 		frames += 1ul << cache->order;
 	}

@@ -52,7 +52,7 @@ static void heap_destroy(void *inst)
 	const struct loam_host *host = heap->host;
 
 	runs_close(&heap->runs);
-	list_for_each_safe(pos, &heap->caches)
+	list_for_each_safe (pos, &heap->caches)
 		slab_cache_free(list_of(pos, struct cache, link));
 	host->lock_destroy(&heap->lock);
 	host->meta_free(heap->self, heap, sizeof(*heap));
@@ -71,8 +71,12 @@ static int heap_create(const struct loam_host *host, const struct loam_args *arg
 	heap->local = args->local;
 	heap->pages = args->ports[0];
 	heap->fine = args->params[P_CLASSES].i;
-	heap->runs = (struct runs){ .host = host, .self = args->self, .pages = heap->pages, .mark = &heap->run_mark,
-				    .owner = args->owner, .exact = heap->fine };
+	heap->runs = (struct runs){ .host = host,
+				    .self = args->self,
+				    .pages = heap->pages,
+				    .mark = &heap->run_mark,
+				    .owner = args->owner,
+				    .exact = heap->fine };
 	list_init(&heap->caches);
 	host->lock_init(heap->self, &heap->lock, 1, "slab");
 	runs_open(&heap->runs, 2);
@@ -85,7 +89,7 @@ static int heap_create(const struct loam_host *host, const struct loam_args *arg
 }
 
 LOAM_PLUGIN(.name = "slab", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
-	    .summary = "objects and heap: three lists of slabs, arrays for each thread, after Linux's SLAB", LOAM_PARAMS(params),
-	    LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = heap_create,
-	    .destroy = heap_destroy, .flush = slab_flush, .stat = slab_stat, .walk = slab_walk,
+	    .summary = "objects and heap: three lists of slabs, arrays for each thread, after Linux's SLAB",
+	    LOAM_PARAMS(params), LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area),
+	    .create = heap_create, .destroy = heap_destroy, .flush = slab_flush, .stat = slab_stat, .walk = slab_walk,
 	    .check = slab_check, .shrink = slab_shrink, .find = slab_find);

@@ -13,11 +13,11 @@
 #include "../common/runs.h"
 #include "../common/slabdebug.h"
 
-#define SLAB_SLOTS 512                  /* caches that have arrays in the local areas; later ones work without */
+#define SLAB_SLOTS 512 /* caches that have arrays in the local areas; later ones work without */
 #define SLAB_NO_SLOT UINT32_MAX
-#define SLAB_LINE 64u                   /* bytes of a line of the processor's cache */
-#define SLAB_MAX_OBJECTS 60000u         /* of one slab: numbers have 16 bits */
-#define SLAB_SMALL_MAX 1024             /* requests up to here find their class by one table look-up */
+#define SLAB_LINE 64u           /* bytes of a line of the processor's cache */
+#define SLAB_MAX_OBJECTS 60000u /* of one slab: numbers have 16 bits */
+#define SLAB_SMALL_MAX 1024     /* requests up to here find their class by one table look-up */
 
 struct cache;
 
@@ -27,12 +27,12 @@ struct cache;
  */
 struct slab {
 	struct cache *cache;
-	struct list_head node;  /* one of the cache's three lists */
-	char *objects;          /* the first one; behind the colour */
+	struct list_head node; /* one of the cache's three lists */
+	char *objects;         /* the first one; behind the colour */
 	struct page *page;
-	uint32_t active;        /* objects that are not on the stack: handed out, or in an array */
+	uint32_t active; /* objects that are not on the stack: handed out, or in an array */
 	uint32_t colour;
-	uint16_t free[];        /* free[active] to free[num - 1] are the numbers of the free objects; the next one first */
+	uint16_t free[]; /* free[active] to free[num - 1] are the numbers of the free objects; the next one first */
 };
 
 /**
@@ -53,20 +53,20 @@ struct area {
 struct slab_heap;
 
 struct cache {
-	struct loam_cache pub;  /* first */
+	struct loam_cache pub; /* first */
 	struct slab_heap *heap;
-	uint32_t size;          /* from object to object */
-	uint32_t num;           /* objects of a slab */
-	uint64_t reciprocal;    /* of size: 2^40 / size, rounded up */
-	uint32_t slot;          /* index, or SLAB_NO_SLOT */
+	uint32_t size;       /* from object to object */
+	uint32_t num;        /* objects of a slab */
+	uint64_t reciprocal; /* of size: 2^40 / size, rounded up */
+	uint32_t slot;       /* index, or SLAB_NO_SLOT */
 	uint32_t order, align, flags;
-	uint32_t usable;        /* bytes that the holder may use */
-	uint32_t limit, batch, shared_limit;    /* of arrays; 0: everything under the lock */
+	uint32_t usable;                     /* bytes that the holder may use */
+	uint32_t limit, batch, shared_limit; /* of arrays; 0: everything under the lock */
 	uint32_t colours, colour_step;
-	uint32_t mgmt;          /* bytes of the record and the stack */
-	uint32_t free_limit;    /* free objects that may stay in free slabs */
+	uint32_t mgmt;       /* bytes of the record and the stack */
+	uint32_t free_limit; /* free objects that may stay in free slabs */
 	bool off_slab, debug;
-	gfp_t gfp;              /* the zone, for the DMA caches */
+	gfp_t gfp; /* the zone, for the DMA caches */
 	void (*ctor)(void *), (*dtor)(void *);
 	struct slabdebug layout;
 
@@ -75,10 +75,10 @@ struct cache {
 	struct list_head full, partial, empty;
 	uint32_t next_colour;
 	uint32_t shared_avail;
-	void **shared;          /* shared_limit entries */
-	uint64_t nr_slabs, nr_free;     /* free objects in slabs; atomic */
-	uint64_t allocs, frees, failures;       /* atomic: done without an array */
-	struct list_head link;  /* the instance's caches, the newest first */
+	void **shared;                    /* shared_limit entries */
+	uint64_t nr_slabs, nr_free;       /* free objects in slabs; atomic */
+	uint64_t allocs, frees, failures; /* atomic: done without an array */
+	struct list_head link;            /* the instance's caches, the newest first */
 	char name[64];
 };
 
@@ -88,21 +88,21 @@ struct slab_heap {
 	const struct loam_host *host;
 	const struct loam_map *map;
 	struct cache *class[CLASSES_FINE];
-	uint8_t small[SLAB_SMALL_MAX / 8 + 1];  /* (bytes + 7) / 8 to class */
+	uint8_t small[SLAB_SMALL_MAX / 8 + 1]; /* (bytes + 7) / 8 to class */
 	uint32_t nr_classes;
 	bool fine;
-	size_t class_max;       /* bytes of the largest class */
+	size_t class_max; /* bytes of the largest class */
 	const struct loam_port *pages;
 	struct loam_self *self;
 	uint32_t owner;
 	struct runs runs;
-	struct slab run_mark;   /* own[0] of the frames of runs */
+	struct slab run_mark; /* own[0] of the frames of runs */
 
 	struct loam_lock lock;
 	struct list_head caches LOAM_GUARDED_BY(lock);
-	struct cache *slots[SLAB_SLOTS];        /* written under the lock; atomic */
-	struct cache *dma[2][CLASSES_KERNEL];   /* made on first use; atomic */
-	uint64_t gone_allocs, gone_frees, gone_failures;        /* of destroyed caches; under the lock */
+	struct cache *slots[SLAB_SLOTS];                 /* written under the lock; atomic */
+	struct cache *dma[2][CLASSES_KERNEL];            /* made on first use; atomic */
+	uint64_t gone_allocs, gone_frees, gone_failures; /* of destroyed caches; under the lock */
 };
 
 /* ---- small tools ---- */

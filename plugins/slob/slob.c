@@ -25,18 +25,19 @@
 #include <string.h>
 
 #define UNIT 8u
-#define UNITS (LOAM_PAGE_SIZE / UNIT)           /* of a page */
+#define UNITS (LOAM_PAGE_SIZE / UNIT) /* of a page */
 #define CACHES 4096
 #define LISTS 3
-#define ZONES 3                                 /* any, DMA32, DMA: their pages are not mixed */
+#define ZONES 3 /* any, DMA32, DMA: their pages are not mixed */
 
 enum { P_CLASSES };
 
 static const char *const classes_names[] = { "kernel", "fine", NULL };
 
 static const struct loam_param params[] = {
-	[P_CLASSES] = LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "classes", .def = "kernel", .choices = classes_names,
-				 .help = "no effect: SLOB has no size classes. So that slab, slub and slob swap by one word"),
+	[P_CLASSES] =
+		LOAM_PARAM(.type = LOAM_PARAM_ENUM, .name = "classes", .def = "kernel", .choices = classes_names,
+			   .help = "no effect: SLOB has no size classes. So that slab, slub and slob swap by one word"),
 };
 
 static const struct loam_port_decl ports[] = {
@@ -46,13 +47,13 @@ static const struct loam_port_decl ports[] = {
 /** A free block's first unit. */
 struct hole {
 	uint32_t units;
-	uint32_t next;          /* offset in its page, in units; 0: the last one (nothing links to offset 0 but own[0]) */
+	uint32_t next; /* offset in its page, in units; 0: the last one (nothing links to offset 0 but own[0]) */
 };
 
 /** A live block's first unit. */
 struct head {
-	uint32_t size;          /* as asked for */
-	uint32_t cache;         /* 0: the heap's */
+	uint32_t size;  /* as asked for */
+	uint32_t cache; /* 0: the heap's */
 };
 
 enum kind { KIND_PAGE = 1, KIND_RUN };
@@ -60,7 +61,7 @@ enum kind { KIND_PAGE = 1, KIND_RUN };
 struct slob;
 
 struct cache {
-	struct loam_cache pub;  /* first */
+	struct loam_cache pub; /* first */
 	struct slob *slob;
 	uint32_t index, align;
 	gfp_t gfp;
@@ -80,7 +81,7 @@ struct slob {
 	/* All below are guarded by the lock. */
 	struct list_head partial[ZONES][LISTS];
 	struct list_head full, runs;
-	uint64_t nr_pages;      /* of both kinds, in frames */
+	uint64_t nr_pages; /* of both kinds, in frames */
 	uint64_t allocs, frees, failures, live_bytes;
 	struct cache *caches[CACHES];
 };
@@ -480,8 +481,8 @@ static const struct loam_heap_ops heap_ops = {
 /* ---- the role objects ---- */
 
 #define KNOWN_FLAGS                                                                                                    \
-	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA | \
-	 SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
+	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_HWCACHE_ALIGN |                \
+	 SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
 
 static const struct loam_objects_ops objects_ops;
 
@@ -505,20 +506,23 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 	size_t max = LOAM_PAGE_SIZE << (slob->orders - 1);
 	struct cache *cache;
 
-	if (!args->object_size || args->object_size > max || args->align > LOAM_PAGE_SIZE || args->align & (args->align - 1) ||
-	    args->flags & ~KNOWN_FLAGS)
+	if (!args->object_size || args->object_size > max || args->align > LOAM_PAGE_SIZE ||
+	    args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS)
 		return -EINVAL;
 	cache = slob->host->meta_alloc(slob->self, sizeof(*cache), 64);
 	if (!cache)
 		return -ENOMEM;
 	snprintf(cache->name, sizeof(cache->name), "%s", args->name);
-	cache->pub = (struct loam_cache){ .link = { &objects_ops, slob }, .name = cache->name,
-					  .object_size = (uint32_t)args->object_size, .owner = args->owner };
+	cache->pub = (struct loam_cache){ .link = { &objects_ops, slob },
+					  .name = cache->name,
+					  .object_size = (uint32_t)args->object_size,
+					  .owner = args->owner };
 	cache->slob = slob;
 	cache->align = args->align > UNIT ? (uint32_t)args->align : UNIT;
 	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < 64)
 		cache->align = 64;
-	cache->gfp = (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->gfp =
+		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
 	cache->index = enter(slob, cache);
@@ -583,8 +587,8 @@ static void objects_free(struct loam_cache *pub, void *object)
 		return;
 	}
 	if (number < 0)
-		slob->host->report(slob->self, LOAM_REPORT_BAD_FREE, object, "%s: not the start of an object, or free already",
-				   cache->name);
+		slob->host->report(slob->self, LOAM_REPORT_BAD_FREE, object,
+				   "%s: not the start of an object, or free already", cache->name);
 	else
 		slob->host->report(slob->self, LOAM_REPORT_WRONG_CACHE, object,
 				   "Wrong slab cache. %s but object is from %s", cache->name,
@@ -642,7 +646,8 @@ static int each_page(struct slob *slob, int (*fn)(struct slob *slob, struct page
 }
 
 /* The block, live or free, at @unit of a page: its units, or 0 when what stands there makes no sense. */
-static uint32_t block_at(const struct slob *slob, char *base, uint32_t unit, const struct hole *hole, struct loam_span *span)
+static uint32_t block_at(const struct slob *slob, char *base, uint32_t unit, const struct hole *hole,
+			 struct loam_span *span)
 {
 	const struct head *head = (const struct head *)hole_at(base, unit);
 	uint32_t units;
@@ -657,8 +662,9 @@ static uint32_t block_at(const struct slob *slob, char *base, uint32_t unit, con
 		units = head->size <= LOAM_PAGE_SIZE ? units_for(head->size) : 0;
 		span->addr = (char *)head + UNIT;
 		span->bytes = (size_t)(units - 1) * UNIT;
-		span->label = head->cache && head->cache < CACHES && slob->caches[head->cache] ? slob->caches[head->cache]->name :
-											       "kmalloc";
+		span->label = head->cache && head->cache < CACHES && slob->caches[head->cache]
+				      ? slob->caches[head->cache]->name
+				      : "kmalloc";
 	}
 	return unit + units <= UNITS ? units : 0;
 }
@@ -845,6 +851,6 @@ static const struct loam_role_decl roles[] = {
 };
 
 LOAM_PLUGIN(.name = "slob", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
-	    .summary = "objects and heap: first fit in pages, after Linux's SLOB", LOAM_PARAMS(params), LOAM_PORTS(ports),
-	    LOAM_ROLES(roles), .create = slob_create, .destroy = slob_destroy, .stat = slob_stat, .walk = slob_walk,
-	    .check = slob_check, .find = slob_find);
+	    .summary = "objects and heap: first fit in pages, after Linux's SLOB", LOAM_PARAMS(params),
+	    LOAM_PORTS(ports), LOAM_ROLES(roles), .create = slob_create, .destroy = slob_destroy, .stat = slob_stat,
+	    .walk = slob_walk, .check = slob_check, .find = slob_find);

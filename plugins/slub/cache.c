@@ -133,7 +133,8 @@ struct cache *slub_cache_new(struct slub *slub, const struct loam_cache_args *ar
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
 	cache->align = cache_align(args);
-	cache->gfp = (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->gfp =
+		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
 	/* A constructed object is its holder's, also while it is free: no pattern may be written over it. */
 	cache->layout = (struct slabdebug){ .host = host, .self = slub->self, .name = cache->name };
 	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align,
@@ -166,7 +167,7 @@ void slub_cache_free(struct cache *cache)
 
 	if (cache->slot != SLUB_NO_SLOT)
 		slub_slot_forget(cache);
-	list_for_each_safe(pos, &cache->all)
+	list_for_each_safe (pos, &cache->all)
 		slub_slab_discard(list_of(pos, struct slab, all));
 	loam_lock(host, &slub->lock);
 	list_del(&cache->link);
@@ -265,7 +266,7 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 	if (area && area->cold[cache->slot].partial.next)
 		slub_slot_shrink(cache, area, &empty);
 	loam_lock(host, &cache->lock);
-	list_for_each_safe(pos, &cache->partial) {
+	list_for_each_safe (pos, &cache->partial) {
 		struct slab *slab = list_of(pos, struct slab, node);
 
 		if (!slab->inuse) {
@@ -274,7 +275,7 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 		}
 	}
 	loam_unlock(host, &cache->lock);
-	list_for_each(pos, &empty)
+	list_for_each (pos, &empty)
 		frames += 1ul << list_of(pos, struct slab, node)->order;
 	slub_discard_all(&empty);
 	return frames;

@@ -21,7 +21,9 @@ static uint32_t aligned_class(const struct slub *slub, size_t bytes, size_t alig
 
 static struct cache *class_new(struct slub *slub, uint32_t size, uint32_t flags, const char *prefix)
 {
-	struct loam_cache_args args = { .size = sizeof(args), .owner = slub->owner, .object_size = size, .flags = flags };
+	struct loam_cache_args args = {
+		.size = sizeof(args), .owner = slub->owner, .object_size = size, .flags = flags
+	};
 	char name[32];
 	int error;
 

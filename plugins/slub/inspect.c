@@ -71,8 +71,7 @@ int slub_stat(void *inst, struct loam_stat *stat)
 	slub->host->areas(slub->self, sum_area, &sums);
 	runs_stat(&slub->runs, stat);
 	loam_lock(slub->host, &slub->lock);
-	list_for_each(pos, &slub->caches)
-	{
+	list_for_each (pos, &slub->caches) {
 		struct cache *cache = list_of(pos, struct cache, link);
 		uint64_t allocs, frees;
 
@@ -129,8 +128,7 @@ static void settle_area(void *arg, void *at)
 			continue;
 		slub_slot_settle(cache, area, &empty);
 		/* Nothing may be given back now: what became empty stays. */
-		list_for_each_safe(pos, &empty)
-		{
+		list_for_each_safe (pos, &empty) {
 			list_del(pos);
 			list_add(pos, cold);
 			area->cold[i].nr_partial++;
@@ -233,7 +231,7 @@ static void defect(struct checking *checking, const struct slab *slab, const cha
 
 static bool listed(const struct list_head *node, const struct list_head *head)
 {
-	list_for_each(pos, head)
+	list_for_each (pos, head)
 		if (pos == node)
 			return true;
 	return false;
@@ -247,12 +245,13 @@ static const char *misplaced(const struct slab *slab)
 	bool has_free = slab->free || slab->carved < slab->objects;
 
 	if (!owner)
-		return has_free == listed(&slab->node, &cache->partial) ? NULL : "not where a slab without owner belongs";
+		return has_free == listed(&slab->node, &cache->partial) ? NULL
+									: "not where a slab without owner belongs";
 	if (*slub_current(cache, owner) == slab)
 		return slab->inuse & SLUB_CURRENT ? NULL : "current and not marked so";
-	return listed(&slab->node, slab->free ? &owner->cold[cache->slot].partial : &owner->cold[cache->slot].full) ?
-		       NULL :
-		       "not on its owner's list";
+	return listed(&slab->node, slab->free ? &owner->cold[cache->slot].partial : &owner->cold[cache->slot].full)
+		       ? NULL
+		       : "not on its owner's list";
 }
 
 static int check_one(struct slab *slab, uint64_t *bits, void *arg)

@@ -47,8 +47,7 @@ static void disown(struct slab *slab, struct list_head *empty)
 
 static void disown_list(struct list_head *slabs, struct list_head *empty)
 {
-	list_for_each_safe(pos, slabs)
-	{
+	list_for_each_safe (pos, slabs) {
 		list_del(pos);
 		disown(list_of(pos, struct slab, node), empty);
 	}
@@ -105,7 +104,7 @@ void slub_slot_shrink(struct cache *cache, struct area *area, struct list_head *
 	struct cold *cold = &area->cold[cache->slot];
 
 	slub_slot_settle(cache, area, empty);
-	list_for_each_safe(pos, &cold->partial)
+	list_for_each_safe (pos, &cold->partial)
 		if (!list_of(pos, struct slab, node)->inuse) {
 			list_del(pos);
 			list_add(pos, empty);
@@ -181,8 +180,7 @@ static void inherit(struct slab *slab, uint64_t *seen)
 
 static void inherit_cache(struct cache *cache, struct area *mine, uint64_t *seen)
 {
-	list_for_each(pos, &cache->all)
-	{
+	list_for_each (pos, &cache->all) {
 		struct slab *slab = list_of(pos, struct slab, all);
 		struct area *owner = slab->owner;
 
@@ -239,8 +237,7 @@ void slub_fork(void *inst, enum loam_fork_phase phase)
 	if (!seen)
 		return;
 	forking.mine = loam_area(&slub->local);
-	list_for_each(pos, &slub->caches)
-	{
+	list_for_each (pos, &slub->caches) {
 		struct cache *cache = list_of(pos, struct cache, link);
 
 		if (cache->slot != SLUB_NO_SLOT)

@@ -144,7 +144,7 @@ void slub_slab_discard(struct slab *slab)
 /** The same for a list of them. */
 void slub_discard_all(struct list_head *slabs)
 {
-	list_for_each_safe(pos, slabs) {
+	list_for_each_safe (pos, slabs) {
 		list_del(pos);
 		slub_slab_discard(list_of(pos, struct slab, node));
 	}

@@ -57,7 +57,7 @@ static void teardown(struct slub *slub)
 	const struct loam_host *host = slub->host;
 
 	runs_close(&slub->runs);
-	list_for_each_safe(pos, &slub->caches)
+	list_for_each_safe (pos, &slub->caches)
 		slub_cache_free(list_of(pos, struct cache, link));
 	host->lock_destroy(&slub->lock);
 	host->meta_free(slub->self, slub, sizeof(*slub));
@@ -79,8 +79,12 @@ static int slub_create(const struct loam_host *host, const struct loam_args *arg
 	slub->random = args->params[P_RANDOM].b;
 	slub->hardened = args->params[P_HARDENED].b;
 	slub->run_mark.fast = SLUB_NOBODY;
-	slub->runs = (struct runs){ .host = host, .self = args->self, .pages = slub->pages, .mark = &slub->run_mark,
-				    .owner = args->owner, .exact = slub->fine };
+	slub->runs = (struct runs){ .host = host,
+				    .self = args->self,
+				    .pages = slub->pages,
+				    .mark = &slub->run_mark,
+				    .owner = args->owner,
+				    .exact = slub->fine };
 	list_init(&slub->caches);
 	host->lock_init(slub->self, &slub->lock, 1, "slub");
 	runs_open(&slub->runs, 2);
@@ -99,7 +103,7 @@ static void slub_destroy(void *inst)
 }
 
 LOAM_PLUGIN(.name = "slub", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
-	    .summary = "objects and heap: slabs with a free list for each thread, after Linux's SLUB", LOAM_PARAMS(params),
-	    LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = slub_create,
-	    .destroy = slub_destroy, .flush = slub_flush, .fork = slub_fork, .stat = slub_stat, .walk = slub_walk,
-	    .check = slub_check, .shrink = slub_shrink, .find = slub_find);
+	    .summary = "objects and heap: slabs with a free list for each thread, after Linux's SLUB",
+	    LOAM_PARAMS(params), LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area),
+	    .create = slub_create, .destroy = slub_destroy, .flush = slub_flush, .fork = slub_fork, .stat = slub_stat,
+	    .walk = slub_walk, .check = slub_check, .shrink = slub_shrink, .find = slub_find);

@@ -15,9 +15,9 @@
 #include "../common/runs.h"
 #include "../common/slabdebug.h"
 
-#define SLUB_SLOTS 512                  /* caches that have a place in the local areas; later ones work without */
+#define SLUB_SLOTS 512 /* caches that have a place in the local areas; later ones work without */
 #define SLUB_NO_SLOT UINT32_MAX
-#define SLUB_SMALL_MAX 1024             /* requests up to here find their class by one table look-up */
+#define SLUB_SMALL_MAX 1024 /* requests up to here find their class by one table look-up */
 
 #define LOAM_EMPTY_LIST(name) struct list_head name = { &(name), &(name) }
 
@@ -42,33 +42,34 @@ struct area;
  * without an owner is its cache's, under the cache's lock.
  */
 struct slab {
-	void *free;             /* free objects */
-	struct area *fast;      /* atomic: the owner where the short way of free is lawful, else SLUB_NOBODY */
-	uint32_t slot_offset;   /* of the cache's slot in an area */
-	uint32_t inuse;         /* objects handed out; SLUB_CURRENT is added while it is a slot's current slab */
+	void *free;           /* free objects */
+	struct area *fast;    /* atomic: the owner where the short way of free is lawful, else SLUB_NOBODY */
+	uint32_t slot_offset; /* of the cache's slot in an area */
+	uint32_t inuse;       /* objects handed out; SLUB_CURRENT is added while it is a slot's current slab */
 	struct cache *cache;
 	char *base;
-	uint32_t objects;       /* that fit */
-	uint32_t carved;        /* that have been on a list at least once; the rest of the memory is untouched */
-	struct area *owner;     /* atomic: written under the cache's lock or by the owner itself */
+	uint32_t objects;   /* that fit */
+	uint32_t carved;    /* that have been on a list at least once; the rest of the memory is untouched */
+	struct area *owner; /* atomic: written under the cache's lock or by the owner itself */
 	uint32_t order;
 	uint32_t pad;
-	struct list_head node;  /* owned: slot's partial or full; else the cache's partial list, or empty when full */
-	struct list_head all;   /* the cache's list of all its slabs */
+	struct list_head node; /* owned: slot's partial or full; else the cache's partial list, or empty when full */
+	struct list_head all;  /* the cache's list of all its slabs */
 	struct page *page;
 } __attribute__((aligned(64)));
 
 /** The hot part of a cache's place in an area. */
 struct slot {
-	struct slab *slab;      /* the current slab; NULL where the cache's links are encoded (then it is in the cold part) */
+	struct slab
+		*slab; /* the current slab; NULL where the cache's links are encoded (then it is in the cold part) */
 	uint64_t allocs, frees; /* by this area's threads; written by the owner, read by anybody, relaxed */
 	uint64_t pad;
 };
 
 /** The cold part. */
 struct cold {
-	void *inbox;            /* atomic: objects of this slot's slabs that other threads freed */
-	struct slab *hard;      /* slot.slab of a hardened cache, which has no short way */
+	void *inbox;       /* atomic: objects of this slot's slabs that other threads freed */
+	struct slab *hard; /* slot.slab of a hardened cache, which has no short way */
 	struct list_head partial, full;
 	uint32_t nr_partial;
 	uint32_t pad;
@@ -82,21 +83,21 @@ struct area {
 };
 
 struct cache {
-	struct loam_cache pub;  /* first */
+	struct loam_cache pub; /* first */
 	struct slub *slub;
-	uint32_t size;          /* from object to object */
-	uint32_t fp;            /* offset of the link inside a free object */
-	uint32_t slot;          /* index, or SLUB_NO_SLOT */
-	uint32_t flags;         /* SLAB_* */
-	uint32_t order, order_max;      /* of a first slab, and of later ones */
-	uint32_t order_least;   /* holds one object */
+	uint32_t size;             /* from object to object */
+	uint32_t fp;               /* offset of the link inside a free object */
+	uint32_t slot;             /* index, or SLUB_NO_SLOT */
+	uint32_t flags;            /* SLAB_* */
+	uint32_t order, order_max; /* of a first slab, and of later ones */
+	uint32_t order_least;      /* holds one object */
 	uint32_t align;
-	uint32_t usable;        /* bytes that the holder may use */
-	uint32_t min_partial;   /* empty slabs that may stay in the shared list */
-	gfp_t gfp;              /* the zone, for the DMA caches */
-	bool plain;             /* links are not encoded */
-	bool debug;             /* red zones or poison: every operation under the lock */
-	uint64_t key;           /* of encoded links */
+	uint32_t usable;      /* bytes that the holder may use */
+	uint32_t min_partial; /* empty slabs that may stay in the shared list */
+	gfp_t gfp;            /* the zone, for the DMA caches */
+	bool plain;           /* links are not encoded */
+	bool debug;           /* red zones or poison: every operation under the lock */
+	uint64_t key;         /* of encoded links */
 	void (*ctor)(void *), (*dtor)(void *);
 	struct slabdebug layout;
 
@@ -119,23 +120,23 @@ struct slub {
 	const struct loam_host *host;
 	const struct loam_map *map;
 	struct cache *class[CLASSES_FINE];
-	uint8_t small[SLUB_SMALL_MAX / 8 + 1];  /* (bytes + 7) / 8 to class */
+	uint8_t small[SLUB_SMALL_MAX / 8 + 1]; /* (bytes + 7) / 8 to class */
 	uint32_t nr_classes;
 	bool fine;
 	bool random, hardened;
-	size_t class_max;       /* bytes of the largest class */
+	size_t class_max; /* bytes of the largest class */
 	const struct loam_port *pages;
 	struct loam_self *self;
 	uint32_t owner;
 	uint32_t orders;
 
-	struct loam_lock lock;  /* list of caches, slots, DMA classes */
+	struct loam_lock lock; /* list of caches, slots, DMA classes */
 	struct list_head caches LOAM_GUARDED_BY(lock);
-	struct cache *slots[SLUB_SLOTS];        /* written under the lock; atomic */
-	struct cache *dma[2][CLASSES_KERNEL];      /* made on first use; atomic */
+	struct cache *slots[SLUB_SLOTS];      /* written under the lock; atomic */
+	struct cache *dma[2][CLASSES_KERNEL]; /* made on first use; atomic */
 
 	struct runs runs;
-	struct slab run_mark;   /* own[0] of a page run: no object, nobody's */
+	struct slab run_mark; /* own[0] of a page run: no object, nobody's */
 };
 
 /* ---- small tools ---- */

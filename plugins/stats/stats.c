@@ -17,9 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SIZES 48                /* buckets: bytes up to 2^i */
-#define TIMES 48                /* buckets: nanoseconds up to 2^i */
-#define NOTES 16384             /* blocks whose life is watched at a time */
+#define SIZES 48    /* buckets: bytes up to 2^i */
+#define TIMES 48    /* buckets: nanoseconds up to 2^i */
+#define NOTES 16384 /* blocks whose life is watched at a time */
 
 enum { P_SAMPLE };
 
@@ -29,7 +29,8 @@ static const struct loam_param params[] = {
 };
 
 static const struct loam_port_decl ports[] = {
-	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) | LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
+	LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES) | LOAM_ROLE_BIT(LOAM_ROLE_OBJECTS) |
+			   LOAM_ROLE_BIT(LOAM_ROLE_HEAP),
 		  .flags = LOAM_PORT_LOWER, .name = "lower", .help = "what is watched"),
 };
 
@@ -41,8 +42,8 @@ struct area {
 };
 
 struct note {
-	const void *block;      /* atomic; NULL: free place */
-	uint64_t born;          /* written by who took the place, before the block is handed out */
+	const void *block; /* atomic; NULL: free place */
+	uint64_t born;     /* written by who took the place, before the block is handed out */
 };
 
 struct stats {
@@ -52,7 +53,7 @@ struct stats {
 	const struct loam_port *heap, *objects, *pages, *any;
 	struct lower_caches caches;
 	uint64_t sample;
-	struct area shared;     /* calls of threads without an area; counts may be lost */
+	struct area shared; /* calls of threads without an area; counts may be lost */
 	struct note notes[NOTES];
 };
 
@@ -197,9 +198,13 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	lower_heap_limits(((struct stats *)inst)->heap, limits);
 }
 
-static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops), .alloc = heap_alloc, .free = heap_free,
-					       .usable_size = heap_usable_size, .zalloc = heap_zalloc,
-					       .resize = heap_resize, .limits = heap_limits };
+static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops),
+					       .alloc = heap_alloc,
+					       .free = heap_free,
+					       .usable_size = heap_usable_size,
+					       .zalloc = heap_zalloc,
+					       .resize = heap_resize,
+					       .limits = heap_limits };
 
 /* ---- objects ---- */
 
@@ -260,10 +265,14 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 	lower_objects_limits(((struct stats *)inst)->objects, limits);
 }
 
-static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops), .create = objects_create,
-						     .destroy = objects_destroy, .alloc = objects_alloc,
-						     .free = objects_free, .shrink = objects_shrink,
-						     .each = objects_each, .limits = objects_limits };
+static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops),
+						     .create = objects_create,
+						     .destroy = objects_destroy,
+						     .alloc = objects_alloc,
+						     .free = objects_free,
+						     .shrink = objects_shrink,
+						     .each = objects_each,
+						     .limits = objects_limits };
 
 /* ---- pages ---- */
 
@@ -305,8 +314,12 @@ static void pages_limits(void *inst, struct loam_pages_limits *limits)
 	lower_pages_limits(((struct stats *)inst)->pages, limits);
 }
 
-static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops), .add = pages_add, .alloc = pages_alloc,
-						 .free = pages_free, .counts = pages_counts, .limits = pages_limits };
+static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops),
+						 .add = pages_add,
+						 .alloc = pages_alloc,
+						 .free = pages_free,
+						 .counts = pages_counts,
+						 .limits = pages_limits };
 
 /* ---- introspection ---- */
 
@@ -338,7 +351,8 @@ struct telling {
 	void *arg;
 };
 
-static void tell_histogram(const struct telling *telling, const char *what, const char *unit, const uint64_t *buckets, unsigned n)
+static void tell_histogram(const struct telling *telling, const char *what, const char *unit, const uint64_t *buckets,
+			   unsigned n)
 {
 	uint64_t sum = 0;
 	char text[120];
@@ -352,8 +366,8 @@ static void tell_histogram(const struct telling *telling, const char *what, cons
 	for (unsigned i = 0; i < n; i++) {
 		if (!buckets[i])
 			continue;
-		snprintf(text, sizeof(text), "  up to %12llu %s  %12llu  %5.1f %%", 1ull << i, unit, (unsigned long long)buckets[i],
-			 (double)buckets[i] * 100 / (double)sum);
+		snprintf(text, sizeof(text), "  up to %12llu %s  %12llu  %5.1f %%", 1ull << i, unit,
+			 (unsigned long long)buckets[i], (double)buckets[i] * 100 / (double)sum);
 		telling->line(telling->arg, text);
 	}
 }

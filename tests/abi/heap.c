@@ -16,8 +16,14 @@
 
 #ifdef OLD
 #define NAME "old-heap"
-struct param { uint32_t size, type; const char *name, *def, *help; };
-struct port { uint32_t size, roles, flags; const char *name, *help; };
+struct param {
+	uint32_t size, type;
+	const char *name, *def, *help;
+};
+struct port {
+	uint32_t size, roles, flags;
+	const char *name, *help;
+};
 struct descriptor {
 	uint32_t size, threads;
 	const char *name, *version, *summary;
@@ -32,19 +38,45 @@ struct descriptor {
 	void (*fork)(void *, enum loam_fork_phase);
 	int (*stat)(void *, struct loam_stat *);
 };
-struct role { struct loam_role_decl now; };
-struct ops { struct loam_heap_ops now; };
+struct role {
+	struct loam_role_decl now;
+};
+struct ops {
+	struct loam_heap_ops now;
+};
 #define MORE
 #define NOTE_MINOR 0
 #else
 #define NAME "new-heap"
-struct param { struct loam_param now; uint64_t more[3]; };
-struct descriptor { struct loam_plugin now; uint64_t more[8]; };
-struct port { struct loam_port_decl now; uint64_t more[2]; };
-struct role { struct loam_role_decl now; uint64_t more[2]; };
-struct ops { struct loam_heap_ops now; void *more[4]; };
-struct host { struct loam_host now; void *(*later)(void); };
-#define MORE , { 0xbad, 0xbad }
+struct param {
+	struct loam_param now;
+	uint64_t more[3];
+};
+struct descriptor {
+	struct loam_plugin now;
+	uint64_t more[8];
+};
+struct port {
+	struct loam_port_decl now;
+	uint64_t more[2];
+};
+struct role {
+	struct loam_role_decl now;
+	uint64_t more[2];
+};
+struct ops {
+	struct loam_heap_ops now;
+	void *more[4];
+};
+struct host {
+	struct loam_host now;
+	void *(*later)(void);
+};
+#define MORE                                                                                                           \
+	,                                                                                                              \
+	{                                                                                                              \
+		0xbad, 0xbad                                                                                           \
+	}
 #define NOTE_MINOR 99
 #endif
 
@@ -134,17 +166,32 @@ static const struct param params[] = { { sizeof(struct param), LOAM_PARAM_SIZE, 
 static const struct port ports[] = { { sizeof(struct port), LOAM_ROLE_BIT(LOAM_ROLE_PAGES), 0, "pages", "frames" } };
 #else
 static const struct param params[] = {
-	{ { .size = sizeof(struct param), .type = LOAM_PARAM_SIZE, .name = "grain", .def = "4K", .help = "a size" } MORE },
-	{ { .size = sizeof(struct param), .type = LOAM_PARAM_BOOL, .name = "odd", .def = "off", .help = "a switch" } MORE },
+	{ { .size = sizeof(struct param),
+	    .type = LOAM_PARAM_SIZE,
+	    .name = "grain",
+	    .def = "4K",
+	    .help = "a size" } MORE },
+	{ { .size = sizeof(struct param),
+	    .type = LOAM_PARAM_BOOL,
+	    .name = "odd",
+	    .def = "off",
+	    .help = "a switch" } MORE },
 };
 static const struct port ports[] = {
-	{ { .size = sizeof(struct port), .roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES), .name = "pages", .help = "frames" } MORE },
+	{ { .size = sizeof(struct port),
+	    .roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES),
+	    .name = "pages",
+	    .help = "frames" } MORE },
 };
 #endif
-static const struct ops ops = { { .size = sizeof(ops), .alloc = heap_alloc, .free = heap_free, .usable_size = heap_usable_size,
+static const struct ops ops = { { .size = sizeof(ops),
+				  .alloc = heap_alloc,
+				  .free = heap_free,
+				  .usable_size = heap_usable_size,
 				  .limits = heap_limits }
 #ifdef NEW
-				, { (void *)1, (void *)2 }
+				,
+				{ (void *)1, (void *)2 }
 #endif
 };
 static const struct role roles[] = { { { .size = sizeof(struct role), .role = LOAM_ROLE_HEAP, .ops = &ops } MORE } };
@@ -153,15 +200,35 @@ LOAM__NOTE(1, NOTE_MINOR, 0);
 extern LOAM_EXPORT const struct descriptor loam_plugin_descriptor;
 #ifdef OLD
 const struct descriptor loam_plugin_descriptor = {
-	.size = sizeof(struct descriptor), .threads = LOAM_THREADS_SERIALISED, .name = NAME, .version = "1", .summary = "an old heap",
-	.params = params, .ports = ports, .roles = &roles[0].now, .nr_params = 2, .nr_ports = 1, .nr_roles = 1,
-	.create = heap_create, .destroy = heap_destroy, .stat = heap_stat,
+	.size = sizeof(struct descriptor),
+	.threads = LOAM_THREADS_SERIALISED,
+	.name = NAME,
+	.version = "1",
+	.summary = "an old heap",
+	.params = params,
+	.ports = ports,
+	.roles = &roles[0].now,
+	.nr_params = 2,
+	.nr_ports = 1,
+	.nr_roles = 1,
+	.create = heap_create,
+	.destroy = heap_destroy,
+	.stat = heap_stat,
 };
 #else
-const struct descriptor loam_plugin_descriptor = {
-	{ .size = sizeof(struct descriptor), .threads = LOAM_THREADS_SERIALISED, .name = NAME, .version = "1",
-	  .summary = "a heap of the future", .params = &params[0].now, .ports = &ports[0].now, .roles = &roles[0].now, .nr_params = 2,
-	  .nr_ports = 1, .nr_roles = 1, .create = heap_create, .destroy = heap_destroy, .stat = heap_stat },
-	{ 0xbad, 0xbad, 0xbad }
-};
+const struct descriptor loam_plugin_descriptor = { { .size = sizeof(struct descriptor),
+						     .threads = LOAM_THREADS_SERIALISED,
+						     .name = NAME,
+						     .version = "1",
+						     .summary = "a heap of the future",
+						     .params = &params[0].now,
+						     .ports = &ports[0].now,
+						     .roles = &roles[0].now,
+						     .nr_params = 2,
+						     .nr_ports = 1,
+						     .nr_roles = 1,
+						     .create = heap_create,
+						     .destroy = heap_destroy,
+						     .stat = heap_stat },
+						   { 0xbad, 0xbad, 0xbad } };
 #endif

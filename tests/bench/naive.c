@@ -10,8 +10,8 @@
 
 struct naive {
 	const struct loam_host *host;
-	const struct loam_args *args;   /* lives as long as the instance */
-	void *free[9];                  /* blocks of 16 << i bytes; the first word of each leads to the next */
+	const struct loam_args *args; /* lives as long as the instance */
+	void *free[9];                /* blocks of 16 << i bytes; the first word of each leads to the next */
 	struct page *all;
 	struct loam_stat stat;
 };
@@ -112,7 +112,7 @@ static void naive_destroy(void *inst)
 }
 
 static const struct loam_port_decl ports[] = { LOAM_PORT(.roles = LOAM_ROLE_BIT(LOAM_ROLE_PAGES), .name = "pages") };
-static const struct loam_heap_ops ops = { sizeof(ops),        .alloc = naive_alloc, .free = naive_free,
+static const struct loam_heap_ops ops = { sizeof(ops), .alloc = naive_alloc, .free = naive_free,
 					  .usable_size = naive_usable_size, .limits = naive_limits };
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_HEAP, &ops) };
 

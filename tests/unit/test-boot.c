@@ -66,8 +66,9 @@ START_TEST(a_create_that_fails_undoes_everything)
 	snprintf(path, sizeof(path), "%s:%s", getenv("LOAM_TEST_PLUGINS"), getenv("LOAM_PLUGIN_PATH"));
 	setenv("LOAM_PLUGIN_PATH", path, 1);
 	loam__diag_init(&diag);
-	config = loam__config_text("f", SMALL BUDDY "[o]\nplugin = slub\npages = frames\n[c]\nplugin = create-fails\npages = frames\n",
-				   &diag);
+	config = loam__config_text(
+		"f", SMALL BUDDY "[o]\nplugin = slub\npages = frames\n[c]\nplugin = create-fails\npages = frames\n",
+		&diag);
 	graph = loam__wire(config, &diag);
 	ck_assert_ptr_nonnull(graph);
 	ck_assert_int_eq(loam__boot(graph, &diag), -ENOTSUP);
@@ -264,9 +265,12 @@ START_TEST(proc_texts_have_the_kernels_form)
 	loam__buddyinfo(out);
 	loam__zoneinfo(out);
 	fclose(out);
-	ck_assert_ptr_nonnull(strstr(text, "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize>"));
-	ck_assert_ptr_nonnull(strstr(text, "kmalloc-8192           0      0   8192    4    8 : tunables    0    0    0 : slabdata      0      0      0\n"));
-	ck_assert_ptr_nonnull(strstr(text, "Node 0, zone      DMA      0      0      0      0      0      0      0      0      0      0      4 \n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize>"));
+	ck_assert_ptr_nonnull(strstr(text, "kmalloc-8192           0      0   8192    4    8 : tunables    0    0    0 "
+					   ": slabdata      0      0      0\n"));
+	ck_assert_ptr_nonnull(strstr(text, "Node 0, zone      DMA      0      0      0      0      0      0      0     "
+					   " 0      0      0      4 \n"));
 	ck_assert_ptr_nonnull(strstr(text, "Node 0, zone   Normal\n  pages free     12288\n        boost    0\n"));
 	free(text);
 	ck_assert_uint_eq(fixture_halt(), 0);

@@ -14,7 +14,8 @@ static void boot(const char *options)
 {
 	char text[300];
 
-	snprintf(text, sizeof(text), "[machine]\nmemory = 64M\nzones = NORMAL:*\nseed = 5\n[frames]\nplugin = buddy\n%s\n", options);
+	snprintf(text, sizeof(text),
+		 "[machine]\nmemory = 64M\nzones = NORMAL:*\nseed = 5\n[frames]\nplugin = buddy\n%s\n", options);
 	frames = fixture_boot(text, "frames");
 	ops = frames->links[LOAM_ROLE_PAGES].ops;
 	zone = &loam__machine.zones[LOAM_ZONE_NORMAL].pub;
@@ -99,7 +100,9 @@ END_TEST
 
 START_TEST(ranges_have_odd_ends_and_holes)
 {
-	struct loam_zone odd = { .size = sizeof(odd), .id = LOAM_ZONE_DMA32, .name = "odd", .start_pfn = 3, .end_pfn = 1000 };
+	struct loam_zone odd = {
+		.size = sizeof(odd), .id = LOAM_ZONE_DMA32, .name = "odd", .start_pfn = 3, .end_pfn = 1000
+	};
 	unsigned long counts[LOAM_ORDERS] = { 0 }, frames_free = 0;
 	unsigned n = 0;
 

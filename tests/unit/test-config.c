@@ -22,7 +22,8 @@ static const char *value(const struct loam__config *config, const char *section,
 
 START_TEST(sections_keys_comments_and_line_ends)
 {
-	struct loam__config *config = read_text("# first\r\n[a]\r\nx = one two \r\n; a comment\r\ny=2 ; behind\n\n[empty]\n[b]\nx = 3");
+	struct loam__config *config =
+		read_text("# first\r\n[a]\r\nx = one two \r\n; a comment\r\ny=2 ; behind\n\n[empty]\n[b]\nx = 3");
 
 	ck_assert_uint_eq(diag.count, 0);
 	ck_assert_str_eq(value(config, "a", "x"), "one two");
@@ -34,7 +35,11 @@ START_TEST(sections_keys_comments_and_line_ends)
 }
 END_TEST
 
-static const struct { const char *text; int line; const char *says; } bad[] = {
+static const struct {
+	const char *text;
+	int line;
+	const char *says;
+} bad[] = {
 	{ "x = 1\n", 1, "before the first" },
 	{ "[a]\nx 1\n", 2, "expected 'key = value'" },
 	{ "[a\n", 1, "no ']'" },

@@ -2,8 +2,8 @@
 /*
  * test-face.c: malloc and its like, by the names with a prefix, so that it runs under every sanitizer.
  */
-#include "malloc/prefix.h"
 #include "machine-fixture.h"
+#include "malloc/prefix.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -16,8 +16,9 @@
 static void boot(void)
 {
 	/* Little memory: tools that shadow addresses pay for all of it. */
-	ck_assert(loam_face_boot("[machine]\nmemory = 512M\nbacking = anon\nrelease = lazy\n[frames]\nplugin = buddy\n"
-				 "[objects]\nplugin = slub\npages = frames\nclasses = fine\n[malloc]\nheap = objects\n"));
+	ck_assert(
+		loam_face_boot("[machine]\nmemory = 512M\nbacking = anon\nrelease = lazy\n[frames]\nplugin = buddy\n"
+			       "[objects]\nplugin = slub\npages = frames\nclasses = fine\n[malloc]\nheap = objects\n"));
 }
 
 START_TEST(memory_from_before_the_machine_can_be_freed_later)
@@ -105,7 +106,7 @@ START_TEST(calloc_clears_memory_that_was_used)
 		memset(ptr, 0xff, size);
 		loam_face_free(ptr);
 		ptr = loam_face_calloc(1, size);
-		for (size_t i = 0; i < size; i += size > 100000 ? 61 : 1)
+		for (size_t i = 0; i<size; i += size> 100000 ? 61 : 1)
 			if (ptr[i])
 				ck_abort_msg("%zu: byte %zu is not zero", size, i);
 		loam_face_free(ptr);
@@ -115,7 +116,9 @@ END_TEST
 
 START_TEST(realloc_keeps_contents_through_every_kind_of_block)
 {
-	static const size_t steps[] = { 1, 100, 17, 5000, 40000, 200000, 6u << 20, 70u << 20, 9u << 20, 300000, 12, 64 };
+	static const size_t steps[] = {
+		1, 100, 17, 5000, 40000, 200000, 6u << 20, 70u << 20, 9u << 20, 300000, 12, 64
+	};
 	unsigned char *ptr = NULL;
 	size_t have = 0;
 
@@ -124,10 +127,10 @@ START_TEST(realloc_keeps_contents_through_every_kind_of_block)
 		ptr = loam_face_realloc(ptr, steps[s]);
 		ck_assert_ptr_nonnull(ptr);
 		/* Of large blocks every 61st byte: under valgrind each one takes its time. */
-		for (size_t i = 0; i < have && i < steps[s]; i += have > 100000 ? 61 : 1)
+		for (size_t i = 0; i < have && i<steps[s]; i += have> 100000 ? 61 : 1)
 			if (ptr[i] != (unsigned char)(i * 7))
 				ck_abort_msg("step %u: byte %zu", s, i);
-		for (size_t i = 0; i < steps[s]; i += steps[s] > 100000 ? 61 : 1)
+		for (size_t i = 0; i<steps[s]; i += steps[s]> 100000 ? 61 : 1)
 			ptr[i] = (unsigned char)(i * 7);
 		have = steps[s];
 	}

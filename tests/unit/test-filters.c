@@ -78,7 +78,9 @@ static const char *pattern(size_t bytes)
 	return text;
 }
 
-static const struct { const char *options, *want; } faults[] = {
+static const struct {
+	const char *options, *want;
+} faults[] = {
 	{ "", "...................." },
 	{ "nth = 3", "..x................." },
 	{ "nth = 3\nrun = 4", "..xxxx.............." },
@@ -193,7 +195,7 @@ START_TEST(a_magazine_serves_again_without_the_one_below)
 	below = loam__graph_find(loam__machine.graph, "below");
 	give(take(100));
 	asked = fixture_stat(below).allocs;
-	ck_assert_uint_eq(asked, 4);    /* half a magazine */
+	ck_assert_uint_eq(asked, 4); /* half a magazine */
 	for (unsigned i = 0; i < 1000; i++)
 		give(take(97 + i % 10));
 	ck_assert_uint_eq(fixture_stat(below).allocs, asked);
@@ -294,7 +296,8 @@ static void build(void *object)
 /* Over SLAB an object stays built; over SLOB it is built each time, and so it does not wait in a magazine. */
 START_TEST(constructors_are_honoured_through_magazines)
 {
-	static const char *const texts[] = { BASE("slab") PLAIN FILTER("magazine", ""), BASE("slob") PLAIN FILTER("magazine", "") };
+	static const char *const texts[] = { BASE("slab") PLAIN FILTER("magazine", ""),
+					     BASE("slob") PLAIN FILTER("magazine", "") };
 	struct loam_cache *cache;
 
 	boot(texts[_i]);
@@ -441,7 +444,8 @@ static const char *const sweeps[] = {
 	BASE("slub") "[frames]\nplugin = magazine\nlower = low\n" FILTER("magazine", ""),
 	BASE("slab") "[frames]\nplugin = stats\nlower = low\n" FILTER("stats", ""),
 	BASE("slob") "[frames]\nplugin = fault\nlower = low\n" FILTER("fault", ""),
-	"[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = bitmap\n[kernel]\nheap = frames\nobjects = frames\n",
+	"[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = bitmap\n[kernel]\nheap = frames\nobjects = "
+	"frames\n",
 };
 
 /* Each allocation of metadata fails once: what was made is undone, nothing is lost, one message. */
@@ -526,7 +530,8 @@ END_TEST
 
 START_TEST(who_asks_for_the_same_conversion_gets_the_same_instance)
 {
-	boot("[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = buddy\n[kernel]\nheap = frames\nobjects = frames\n");
+	boot("[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = buddy\n[kernel]\nheap = frames\nobjects = "
+	     "frames\n");
 	ck_assert_uint_eq(loam__machine.graph->nr, 3);
 	ck_assert_str_eq(loam__machine.graph->kernel[LOAM_ROLE_HEAP]->name, "frames as heap");
 	ck_assert_str_eq(loam__machine.graph->kernel[LOAM_ROLE_OBJECTS]->name, "frames as heap as objects");
@@ -544,8 +549,10 @@ START_TEST(a_library_s_malloc_is_a_heap)
 	struct loam__config *config;
 	void *blocks[100];
 
-	snprintf(text, sizeof(text), "[machine]\nmemory = 32M\nbacking = anon\n[f]\nplugin = foreign\nbytes = on\nlibrary = %s\n"
-		 "[top]\nplugin = %s\nlower = f\n[kernel]\nheap = top\n", libraries[_i / 2], _i % 2 ? "magazine" : "stats");
+	snprintf(text, sizeof(text),
+		 "[machine]\nmemory = 32M\nbacking = anon\n[f]\nplugin = foreign\nbytes = on\nlibrary = %s\n"
+		 "[top]\nplugin = %s\nlower = f\n[kernel]\nheap = top\n",
+		 libraries[_i / 2], _i % 2 ? "magazine" : "stats");
 	loam__diag_init(&diag);
 	config = loam__config_text("t", text, &diag);
 	if (loam__boot(loam__wire(config, &diag), &diag)) {
@@ -577,8 +584,10 @@ END_TEST
 
 START_TEST(what_is_no_malloc_is_refused)
 {
-	static const struct { const char *library, *says; } bad[] = { { "libdl.so.2", "has no malloc of its own" },
-								      { "/nowhere/lib.so", "cannot open shared object file" } };
+	static const struct {
+		const char *library, *says;
+	} bad[] = { { "libdl.so.2", "has no malloc of its own" },
+		    { "/nowhere/lib.so", "cannot open shared object file" } };
 	struct loam_diag diag;
 	struct loam__config *config;
 	char text[200];

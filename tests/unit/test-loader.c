@@ -18,15 +18,30 @@ static struct loam__plugin *load(const char *name)
 	return loam__plugin_load(path, "f", 3, &diag);
 }
 
-static const struct { const char *name, *says; } broken[] = {
-	{ "no-descriptor", "no descriptor" }, { "no-note", "no loam note" }, { "other-major", "built for plugin ABI 9.0" },
-	{ "newer-host", "needs a host with plugin ABI 1.99" }, { "small", "a descriptor of 16 bytes" },
-	{ "wrong-name", "calls itself 'another'" }, { "no-op", "role heap: no 'alloc'" },
-	{ "half-pair", "'free_bulk' without 'alloc_bulk'" }, { "ops-small", "a table of 4 bytes" },
-	{ "role-unknown", "unknown role 55" }, { "role-twice", "role heap twice" }, { "no-stat", "no 'stat'" },
-	{ "area-large", "at most 65536" }, { "area-flush", "without 'flush'" }, { "threads", "unknown thread model 7" },
-	{ "param-type", "unknown type 77" }, { "param-default", "default 'many'" }, { "param-twice", "declared twice" },
-	{ "param-choices", "no choices" }, { "param-reserved", "'plugin' is the host's" }, { "port-role", "unknown role" },
+static const struct {
+	const char *name, *says;
+} broken[] = {
+	{ "no-descriptor", "no descriptor" },
+	{ "no-note", "no loam note" },
+	{ "other-major", "built for plugin ABI 9.0" },
+	{ "newer-host", "needs a host with plugin ABI 1.99" },
+	{ "small", "a descriptor of 16 bytes" },
+	{ "wrong-name", "calls itself 'another'" },
+	{ "no-op", "role heap: no 'alloc'" },
+	{ "half-pair", "'free_bulk' without 'alloc_bulk'" },
+	{ "ops-small", "a table of 4 bytes" },
+	{ "role-unknown", "unknown role 55" },
+	{ "role-twice", "role heap twice" },
+	{ "no-stat", "no 'stat'" },
+	{ "area-large", "at most 65536" },
+	{ "area-flush", "without 'flush'" },
+	{ "threads", "unknown thread model 7" },
+	{ "param-type", "unknown type 77" },
+	{ "param-default", "default 'many'" },
+	{ "param-twice", "declared twice" },
+	{ "param-choices", "no choices" },
+	{ "param-reserved", "'plugin' is the host's" },
+	{ "port-role", "unknown role" },
 	{ "filter-role", "a filter provides each role" },
 };
 

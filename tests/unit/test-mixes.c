@@ -16,11 +16,14 @@
 static const char *const pages[] = { "buddy", "bitmap" };
 static const char *const objects[] = { "slab", "slub", "slob" };
 /* Sections of the filters in front of [NAME-0]; %1$s is the name. The last one is called [NAME]. */
-static const struct { const char *label, *text; } filters[] = {
+static const struct {
+	const char *label, *text;
+} filters[] = {
 	{ "none", NULL },
 	{ "stats", "[%1$s]\nplugin = stats\nlower = %1$s-0\n" },
 	{ "magazine", "[%1$s]\nplugin = magazine\nlower = %1$s-0\n" },
-	{ "stats over magazine", "[%1$s-1]\nplugin = magazine\nlower = %1$s-0\n[%1$s]\nplugin = stats\nlower = %1$s-1\n" },
+	{ "stats over magazine",
+	  "[%1$s-1]\nplugin = magazine\nlower = %1$s-0\n[%1$s]\nplugin = stats\nlower = %1$s-1\n" },
 };
 
 /* One chain called @name: the plugin, its other keys, the filters. */
@@ -231,8 +234,10 @@ static void must_be_clean(void)
 		struct loam_stat stat = fixture_stat(graph->instances[i]);
 
 		/* What a filter keeps is live for the instance below it. */
-		ck_assert_msg(graph->instances[i]->filter || graph->instances[i]->links[LOAM_ROLE_PAGES].ops || !stat.live_blocks, 
-			      "%s has %llu live blocks", graph->instances[i]->name, (unsigned long long)stat.live_blocks);
+		ck_assert_msg(graph->instances[i]->filter || graph->instances[i]->links[LOAM_ROLE_PAGES].ops ||
+				      !stat.live_blocks,
+			      "%s has %llu live blocks", graph->instances[i]->name,
+			      (unsigned long long)stat.live_blocks);
 	}
 }
 

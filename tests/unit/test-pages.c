@@ -9,17 +9,20 @@ static const char *const plugins[] = { "buddy", "bitmap" };
 #define NR_PLUGINS 2
 #define FRAMES 4096
 
-static struct loam_self *frames;        /* the machine's own */
+static struct loam_self *frames; /* the machine's own */
 static const struct loam_pages_ops *ops;
-static void *inst;                      /* the one under test, of the same plugin */
-static struct loam_zone zone = { .size = sizeof(zone), .id = LOAM_ZONE_NORMAL, .name = "Normal", .start_pfn = 3, .end_pfn = FRAMES };
+static void *inst; /* the one under test, of the same plugin */
+static struct loam_zone zone = {
+	.size = sizeof(zone), .id = LOAM_ZONE_NORMAL, .name = "Normal", .start_pfn = 3, .end_pfn = FRAMES
+};
 static unsigned long managed;
 
 static void open_instance(unsigned plugin)
 {
 	char text[200];
 
-	snprintf(text, sizeof(text), "[machine]\nmemory = 16M\nbacking = anon\nseed = 5\n[frames]\nplugin = %s\n", plugins[plugin]);
+	snprintf(text, sizeof(text), "[machine]\nmemory = 16M\nbacking = anon\nseed = 5\n[frames]\nplugin = %s\n",
+		 plugins[plugin]);
 	frames = fixture_boot(text, "frames");
 	ops = loam__plugin_ops(frames->plugin, LOAM_ROLE_PAGES);
 	ck_assert_int_eq(frames->plugin->desc.create(&loam__machine.host, &frames->args, &inst), 0);
@@ -67,7 +70,8 @@ static void mark(unsigned char *owned, unsigned long pfn, unsigned order, unsign
 {
 	for (unsigned long i = pfn; i < pfn + (1ul << order); i++) {
 		if (i >= FRAMES || owned[i] == value)
-			ck_abort_msg("frame %lu of a block at %lu, order %u: %s", i, pfn, order, value == 1 ? "handed out twice, or none of ours" : "not held");
+			ck_abort_msg("frame %lu of a block at %lu, order %u: %s", i, pfn, order,
+				     value == 1 ? "handed out twice, or none of ours" : "not held");
 		owned[i] = value;
 	}
 }
@@ -143,7 +147,10 @@ END_TEST
 /* Thousands of steps against a reference array: a block is of free frames only, and fails only when none would do. */
 START_TEST(random_steps_agree_with_a_model)
 {
-	static struct { struct page *page; unsigned order; } held[600];
+	static struct {
+		struct page *page;
+		unsigned order;
+	} held[600];
 	unsigned n = 0;
 	uint32_t x = 99;
 

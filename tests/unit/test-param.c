@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* test-param.c: parameters from text. */
-#include "param.h"
 #include "machine-fixture.h"
+#include "param.h"
 
 #include <string.h>
 
-static const struct { const char *text; int error; uint64_t size; } sizes[] = {
-	{ "0", 0, 0 }, { "17", 0, 17 }, { "4K", 0, 4096 }, { "2m", 0, 2u << 20 }, { "1G", 0, 1u << 30 },
-	{ "16777215T", 0, 16777215ull << 40 }, { "16777216T", -1, 0 }, { "-1", -1, 0 }, { "", -1, 0 }, { "4 K", -1, 0 },
-	{ "4KB", -1, 0 }, { "K", -1, 0 }, { "99999999999999999999", -1, 0 }, { "1.5M", -1, 0 },
+static const struct {
+	const char *text;
+	int error;
+	uint64_t size;
+} sizes[] = {
+	{ "0", 0, 0 },
+	{ "17", 0, 17 },
+	{ "4K", 0, 4096 },
+	{ "2m", 0, 2u << 20 },
+	{ "1G", 0, 1u << 30 },
+	{ "16777215T", 0, 16777215ull << 40 },
+	{ "16777216T", -1, 0 },
+	{ "-1", -1, 0 },
+	{ "", -1, 0 },
+	{ "4 K", -1, 0 },
+	{ "4KB", -1, 0 },
+	{ "K", -1, 0 },
+	{ "99999999999999999999", -1, 0 },
+	{ "1.5M", -1, 0 },
 };
 
 START_TEST(sizes_have_units_and_no_nonsense)
@@ -32,11 +47,26 @@ static const struct loam_param params[] = {
 	LOAM_PARAM(.type = LOAM_PARAM_STRING, .name = "t", .def = "x"),
 };
 
-static const struct { unsigned param; const char *text; bool ok; const char *says; } values[] = {
-	{ 0, "yes", true, NULL }, { 0, "maybe", false, "on or off" }, { 1, "-5", true, NULL }, { 1, "6", false, "from -5 to 5" },
-	{ 1, "0x3", true, NULL }, { 1, "3x", false, "whole number" }, { 2, "64K", true, NULL }, { 2, "1K", false, "from 4K to 1M" },
-	{ 3, "0.25", true, NULL }, { 3, "2", false, "a number" }, { 3, "nan", false, "a number" }, { 4, "green", true, NULL },
-	{ 4, "gren", false, "did you mean 'green'" }, { 5, "any text", true, NULL },
+static const struct {
+	unsigned param;
+	const char *text;
+	bool ok;
+	const char *says;
+} values[] = {
+	{ 0, "yes", true, NULL },
+	{ 0, "maybe", false, "on or off" },
+	{ 1, "-5", true, NULL },
+	{ 1, "6", false, "from -5 to 5" },
+	{ 1, "0x3", true, NULL },
+	{ 1, "3x", false, "whole number" },
+	{ 2, "64K", true, NULL },
+	{ 2, "1K", false, "from 4K to 1M" },
+	{ 3, "0.25", true, NULL },
+	{ 3, "2", false, "a number" },
+	{ 3, "nan", false, "a number" },
+	{ 4, "green", true, NULL },
+	{ 4, "gren", false, "did you mean 'green'" },
+	{ 5, "any text", true, NULL },
 };
 
 START_TEST(values_are_parsed_and_ranges_kept)
@@ -60,7 +90,8 @@ START_TEST(defaults_and_unknown_keys)
 	loam__diag_init(&diag);
 	config = loam__config_text("f", "[a]\ni = -2\nextra = 1\nee = red\n", &diag);
 	ck_assert_uint_eq(loam__params_read(loam__config_section(config, "a"), params, LOAM_LEN(params),
-					    (const char *const[]){ "extra", NULL }, v, &diag), 1);
+					    (const char *const[]){ "extra", NULL }, v, &diag),
+			  1);
 	ck_assert_int_eq(v[1].i, -2);
 	ck_assert_uint_eq(v[2].u, 4096);
 	ck_assert_int_eq(diag.first->line, 4);

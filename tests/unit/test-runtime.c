@@ -3,9 +3,9 @@
 #include "internal.h"
 #include "machine-fixture.h"
 
+#include <errno.h>
 #include <loam/heap.h>
 #include <loam/loam.h>
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ END_TEST
 
 START_TEST(metadata_has_a_limit)
 {
-	struct loam_self *self = fixture_boot("[machine]\nmemory = 32M\nmetadata = 64K\n[frames]\nplugin = buddy\n", "frames");
+	struct loam_self *self =
+		fixture_boot("[machine]\nmemory = 32M\nmetadata = 64K\n[frames]\nplugin = buddy\n", "frames");
 	void *ptr;
 
 	ck_assert_ptr_null(loam__meta_alloc(self, 65536, 0));
@@ -211,7 +212,8 @@ END_TEST
 
 START_TEST(a_program_can_have_a_machine_of_its_own)
 {
-	struct loam_config *config = loam_config_text("mine", BUDDY "[o]\nplugin = slub\npages = frames\n[malloc]\nheap = o\n");
+	struct loam_config *config =
+		loam_config_text("mine", BUDDY "[o]\nplugin = slub\npages = frames\n[malloc]\nheap = o\n");
 	char *ptr;
 
 	ck_assert_ptr_nonnull(config);

@@ -90,9 +90,10 @@ static unsigned defects(void)
 
 START_TEST(kmalloc_has_the_limits_of_slab)
 {
-	static const struct { size_t bytes, usable; } want[] = { { 1, 32 },	 { 32, 32 },	 { 33, 64 },	 { 65, 96 },
-								 { 129, 192 },	 { 193, 256 },	 { 4097, 8192 }, { 8192, 8192 },
-								 { 8193, 16384 } };
+	static const struct {
+		size_t bytes, usable;
+	} want[] = { { 1, 32 },    { 32, 32 },     { 33, 64 },     { 65, 96 },     { 129, 192 },
+		     { 193, 256 }, { 4097, 8192 }, { 8192, 8192 }, { 8193, 16384 } };
 	struct loam_heap_limits limits = { .size = sizeof(limits) };
 	void *big;
 
@@ -305,7 +306,8 @@ START_TEST(red_zones_and_poison_find_writes_out_of_bounds)
 	char *object;
 
 	boot(MACHINE("32M", ""));
-	cache = cache_new((struct loam_cache_args){ .name = "c", .object_size = 60, .flags = SLAB_RED_ZONE | SLAB_POISON });
+	cache = cache_new(
+		(struct loam_cache_args){ .name = "c", .object_size = 60, .flags = SLAB_RED_ZONE | SLAB_POISON });
 	object = loam_cache_alloc(cache, GFP_KERNEL);
 	ck_assert_int_eq((unsigned char)object[0], 0x6b);
 	object[60] = 1;

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define MACHINE(memory)                                                                                                \
-	"[machine]\nmemory = " memory "\nbacking = memfd\nzones = DMA:2M NORMAL:*\nseed = 7\n[frames]\nplugin = bitmap\n" \
+	"[machine]\nmemory = " memory                                                                                  \
+	"\nbacking = memfd\nzones = DMA:2M NORMAL:*\nseed = 7\n[frames]\nplugin = bitmap\n"                            \
 	"[objects]\nplugin = slob\npages = frames\n"                                                                   \
 	"[kernel]\npages = frames\nobjects = objects\nheap = objects\n"
 
@@ -75,9 +76,10 @@ static unsigned defects(void)
 
 START_TEST(sizes_are_rounded_to_eight_and_large_ones_are_pages)
 {
-	static const struct { size_t bytes, usable; } want[] = { { 1, 8 },	   { 8, 8 },	   { 9, 16 },	     { 4000, 4000 },
-								 { 4087, 4088 },   { 4088, 4096 }, { 4096, 4096 },   { 4097, 8192 },
-								 { 10000, 16384 } };
+	static const struct {
+		size_t bytes, usable;
+	} want[] = { { 1, 8 },       { 8, 8 },       { 9, 16 },      { 4000, 4000 },  { 4087, 4088 },
+		     { 4088, 4096 }, { 4096, 4096 }, { 4097, 8192 }, { 10000, 16384 } };
 
 	boot(MACHINE("16M"));
 	for (unsigned i = 0; i < LOAM_LEN(want); i++) {

@@ -2,8 +2,8 @@
 /* test-slub.c: the plugin slub on a real machine with buddy below it. */
 #include "machine-fixture.h"
 
-#include <loam/objects.h>
 #include <errno.h>
+#include <loam/objects.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -99,9 +99,11 @@ static void assert_sound(void)
 
 START_TEST(kernel_classes_are_kmallocs)
 {
-	static const struct { size_t ask, get; } cases[] = {
-		{ 1, 8 }, { 8, 8 }, { 9, 16 }, { 33, 64 }, { 65, 96 }, { 97, 128 }, { 129, 192 }, { 193, 256 },
-		{ 4097, 8192 }, { 8193, 16384 }, { 20000, 32768 }, { 4u << 20, 4u << 20 },
+	static const struct {
+		size_t ask, get;
+	} cases[] = {
+		{ 1, 8 },     { 8, 8 },     { 9, 16 },      { 33, 64 },      { 65, 96 },       { 97, 128 },
+		{ 129, 192 }, { 193, 256 }, { 4097, 8192 }, { 8193, 16384 }, { 20000, 32768 }, { 4u << 20, 4u << 20 },
 	};
 
 	boot(MACHINE("64M", "classes = kernel"));
@@ -166,7 +168,9 @@ START_TEST(every_alignment_up_to_the_largest_block)
 END_TEST
 
 static const char *const settings[] = {
-	MACHINE("96M", "classes = kernel"), MACHINE("96M", "classes = fine"), MACHINE("96M", "freelist_random = on"),
+	MACHINE("96M", "classes = kernel"),
+	MACHINE("96M", "classes = fine"),
+	MACHINE("96M", "freelist_random = on"),
 	MACHINE("96M", "classes = fine\nfreelist_hardened = on\nfreelist_random = on"),
 };
 
@@ -356,8 +360,10 @@ END_TEST
 START_TEST(unknown_flags_and_sizes_are_refused)
 {
 	static const struct loam_cache_args bad[] = {
-		{ .name = "x", .object_size = 0 }, { .name = "x", .object_size = 64, .align = 48 },
-		{ .name = "x", .object_size = 64, .flags = 1u << 30 }, { .name = "x", .object_size = 64u << 20 },
+		{ .name = "x", .object_size = 0 },
+		{ .name = "x", .object_size = 64, .align = 48 },
+		{ .name = "x", .object_size = 64, .flags = 1u << 30 },
+		{ .name = "x", .object_size = 64u << 20 },
 	};
 
 	boot(MACHINE("32M", ""));

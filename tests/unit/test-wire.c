@@ -32,20 +32,29 @@ static void end(struct loam__graph *graph)
 #define FRAMES "[frames]\nplugin = buddy\n"
 #define HEAP "[h]\nplugin = good\npages = frames\n"
 
-static const struct { const char *text; int line; const char *says; } bad[] = {
+static const struct {
+	const char *text;
+	int line;
+	const char *says;
+} bad[] = {
 	{ "[a]\nx = 1\n", 1, "has no 'plugin'" },
 	{ "[frames]\nplugin = budy\n", 2, "did you mean 'buddy'" },
-	{ FRAMES "[o]\nplugin = slub\n", 3, "port 'pages' is not filled; expected an instance with the role pages (frames)" },
+	{ FRAMES "[o]\nplugin = slub\n", 3,
+	  "port 'pages' is not filled; expected an instance with the role pages (frames)" },
 	{ FRAMES "[o]\nplugin = slub\npages = fames\n", 5, "did you mean 'frames'" },
 	{ FRAMES HEAP "[o]\nplugin = slub\npages = h\n", 8, "expected an instance with the role pages; [h] has heap" },
 	{ FRAMES "[o]\nplugin = slub\npages = frames\nclases = fine\n", 6, "did you mean 'classes'" },
 	{ FRAMES "[o]\nplugin = slub\npages = frames\nclasses = fin\n", 6, "expected one of kernel|fine" },
 	{ FRAMES "[f]\nplugin = filter\npages = frames\nheap = f\n", 6, "cannot stand on itself" },
-	{ FRAMES "[f]\nplugin = filter\npages = frames\nheap = g\n[g]\nplugin = filter\npages = frames\nheap = f\n", 3, "a cycle: f -> g -> f" },
-	{ FRAMES HEAP "[f]\nplugin = filter\npages = frames\nheap = h\n[g]\nplugin = filter\npages = frames\nheap = h\n", 10,
-	  "which [f] filters already" },
-	{ FRAMES HEAP "[f]\nplugin = filter\npages = frames\nheap = h\n[malloc]\nheap = h\n", 11, "stands behind the filter [f]" },
-	{ FRAMES HEAP "[f]\nplugin = filter\npages = frames\nheap = h\n[kernel]\nheap = h\n", 11, "stands behind the filter [f]" },
+	{ FRAMES "[f]\nplugin = filter\npages = frames\nheap = g\n[g]\nplugin = filter\npages = frames\nheap = f\n", 3,
+	  "a cycle: f -> g -> f" },
+	{ FRAMES HEAP
+	  "[f]\nplugin = filter\npages = frames\nheap = h\n[g]\nplugin = filter\npages = frames\nheap = h\n",
+	  10, "which [f] filters already" },
+	{ FRAMES HEAP "[f]\nplugin = filter\npages = frames\nheap = h\n[malloc]\nheap = h\n", 11,
+	  "stands behind the filter [f]" },
+	{ FRAMES HEAP "[f]\nplugin = filter\npages = frames\nheap = h\n[kernel]\nheap = h\n", 11,
+	  "stands behind the filter [f]" },
 	{ FRAMES "[more]\nplugin = buddy\n", 3, "a second page allocator" },
 	{ FRAMES "[kernel]\npages = frames\nheaps = frames\n", 5, "did you mean 'heap'" },
 	{ FRAMES HEAP "[kernel]\npages = h\n", 7, "expected an instance with the role pages; [h] has heap" },
@@ -74,8 +83,9 @@ END_TEST
 
 START_TEST(one_error_does_not_hide_the_others)
 {
-	struct loam__graph *graph = wire("[machine]\ncpus = 99\n[frames]\nplugin = bady\n[o]\nplugin = slub\npages = frames\n"
-					 "classes = big\n[kernel]\nheap = nobody\n[malloc]\nlarge = x\n");
+	struct loam__graph *graph =
+		wire("[machine]\ncpus = 99\n[frames]\nplugin = bady\n[o]\nplugin = slub\npages = frames\n"
+		     "classes = big\n[kernel]\nheap = nobody\n[malloc]\nlarge = x\n");
 	static const int lines[] = { 2, 4, 8, 10, 12 };
 	int n = 0;
 
@@ -89,7 +99,8 @@ END_TEST
 
 START_TEST(providers_come_before_consumers)
 {
-	struct loam__graph *graph = wire("[o]\nplugin = slub\npages = frames\n" FRAMES "[kernel]\nobjects = o\nheap = o\npages = frames\n");
+	struct loam__graph *graph =
+		wire("[o]\nplugin = slub\npages = frames\n" FRAMES "[kernel]\nobjects = o\nheap = o\npages = frames\n");
 
 	ck_assert_uint_eq(diag.count, 0);
 	ck_assert_uint_eq(graph->nr, 2);
@@ -117,7 +128,8 @@ END_TEST
 
 START_TEST(two_instances_of_one_plugin)
 {
-	struct loam__graph *graph = wire(FRAMES "[a]\nplugin = slub\npages = frames\nclasses = fine\n[b]\nplugin = slub\npages = frames\n");
+	struct loam__graph *graph =
+		wire(FRAMES "[a]\nplugin = slub\npages = frames\nclasses = fine\n[b]\nplugin = slub\npages = frames\n");
 
 	ck_assert_uint_eq(graph->nr, 3);
 	ck_assert_ptr_eq(graph->instances[1]->plugin, graph->instances[2]->plugin);

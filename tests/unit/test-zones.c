@@ -5,9 +5,14 @@
 
 #include <string.h>
 
-#define MB(n) ((n) * 256ul)
+#define MB(n) ((n)*256ul)
 
-static const struct { const char *text; enum loam__backing backing; const char *says; unsigned long dma, normal, high; } cases[] = {
+static const struct {
+	const char *text;
+	enum loam__backing backing;
+	const char *says;
+	unsigned long dma, normal, high;
+} cases[] = {
 	{ "", LOAM_BACKING_MEMFD, NULL, MB(16), MB(240), 0 },
 	{ "", LOAM_BACKING_ANON, NULL, 0, MB(256), 0 },
 	{ "DMA:16M NORMAL:112M HIGHMEM:*", LOAM_BACKING_MEMFD, NULL, MB(16), MB(112), MB(128) },

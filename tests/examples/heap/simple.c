@@ -10,7 +10,7 @@
 
 struct simple {
 	const struct loam_host *host;
-	const struct loam_args *args;   /* lives as long as the instance */
+	const struct loam_args *args; /* lives as long as the instance */
 	struct page *all, *free;
 	uint64_t allocs, frees, failures;
 };

@@ -143,7 +143,8 @@ static void flush(void *inst, void *area)
 #endif
 
 static const struct loam_param params[] = {
-	LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "limit", .def = "4K", .min = 1024, .max = 1 << 20, .help = "a size"),
+	LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "limit", .def = "4K", .min = 1024, .max = 1 << 20,
+		   .help = "a size"),
 #ifdef PARAM_TYPE
 	LOAM_PARAM(.type = 77, .name = "odd", .def = "1", .help = "x"),
 #endif
@@ -196,8 +197,9 @@ static const struct loam_role_decl roles[] = {
 #define THREADS LOAM_THREADS_SERIALISED
 #endif
 #define FIELDS                                                                                                         \
-	.name = LOAM__STR(NAME), .version = "1", .summary = "a heap of pages", .threads = THREADS, LOAM_PARAMS(params),           \
-	LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create, .destroy = destroy, .flush = FLUSH_OP, .stat = STAT
+	.name = LOAM__STR(NAME), .version = "1", .summary = "a heap of pages", .threads = THREADS,                     \
+	LOAM_PARAMS(params), LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = AREA, .create = create,                \
+	.destroy = destroy, .flush = FLUSH_OP, .stat = STAT
 
 #ifdef NO_DESCRIPTOR
 LOAM__NOTE(LOAM_ABI_MAJOR, LOAM_ABI_MINOR, 0);
