@@ -18,7 +18,7 @@ static void put_text(const struct loam__plugin *plugin)
 	for (uint32_t i = 0; i < plugin->desc.nr_roles && n < sizeof(roles); i++)
 		n += (size_t)snprintf(roles + n, sizeof(roles) - n, "%s%s", n ? "," : "",
 				      loam__role_name(plugin->roles[i].role));
-	printf("%-12s %-8s %-16s %s\n", plugin->desc.name, plugin->desc.version, roles, plugin->desc.summary);
+	printf("%-12s %-8s %-19s %s\n", plugin->desc.name, plugin->desc.version, roles, plugin->desc.summary);
 }
 
 static void put_json(struct json *json, const struct loam__plugin *plugin)

@@ -16,7 +16,7 @@ list_shows_refused_files() {
 info() {
 	run 0 "$LOAM" info slub; out_has "port pages: pages"; out_has "parameter classes = kernel|fine, default kernel"
 	run 0 "$LOAM" info buddy --json; is_json out
-	run 1 "$LOAM" info sluub; err_has "no plugin 'slab'"; err_has "did you mean 'slub'?"; err_lines 1
+	run 1 "$LOAM" info sluub; err_has "no plugin 'sluub'"; err_has "did you mean 'slub'?"; err_lines 1
 	run 2 "$LOAM" info; err_has "expected one PLUGIN"
 }
 check() {

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A heap of at most 60 lines, built outside the tree by pkg-config against the installed files alone, serves real programs.
 . "${srcdir:-.}/tests/system/lib.sh"
+# The makes below are not part of the one that runs the tests.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 skip_under_sanitizer
 case ${LOAM_SANITIZER:-no} in no) ;; *) echo "the installed library would need the sanitizer's"; exit 77 ;; esac
 command -v pkg-config >/dev/null || { echo "no pkg-config"; exit 77; }
