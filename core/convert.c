@@ -50,27 +50,11 @@ static struct list_head *run_node(struct page *page)
 	return (struct list_head *)&page->own[1];
 }
 
-/* Frames [@page, @page + @n) back, in naturally aligned parts. */
-static void run_free(struct runs *runs, struct page *page, unsigned long n)
-{
-	unsigned long pfn = loam_page_pfn(runs->host->map, page);
-
-	while (n) {
-		unsigned order = pfn ? (unsigned)__builtin_ctzl(pfn) : 63, fits = 63 - (unsigned)__builtin_clzl(n);
-
-		order = order < fits ? order : fits;
-		runs->host->pages_free(runs->pages, runs->host->map->pages + pfn, order);
-		pfn += 1ul << order;
-		n -= 1ul << order;
-	}
-}
-
 static void *runs_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct runs *runs = inst;
-	size_t want = bytes > align ? bytes : align;
 	unsigned long n = (bytes + LOAM_PAGE_SIZE - 1) >> LOAM_PAGE_SHIFT;
-	unsigned order = want <= LOAM_PAGE_SIZE ? 0 : 64 - (unsigned)__builtin_clzl(want - 1) - LOAM_PAGE_SHIFT;
+	unsigned order = loam_pages_order(bytes > align ? bytes : align);
 	struct page *page = NULL;
 
 	if (order < runs->orders)
@@ -80,7 +64,7 @@ static void *runs_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 		return NULL;
 	}
 	if (n < 1ul << order)
-		run_free(runs, page + n, (1ul << order) - n);
+		loam_pages_free_range(runs->host, runs->pages, page + n, (1ul << order) - n);
 	page->own[0] = runs;
 	page->index = n;
 	loam_lock(runs->host, &runs->lock);
@@ -106,7 +90,7 @@ static void runs_free(void *inst, void *ptr, struct page *page)
 	loam_unlock(runs->host, &runs->lock);
 	add(&runs->frees, 1);
 	add(&runs->frames, -(uint64_t)n);
-	run_free(runs, page, n);
+	loam_pages_free_range(runs->host, runs->pages, page, n);
 }
 
 static size_t runs_usable(void *inst, const void *ptr, struct page *page)
@@ -171,18 +155,15 @@ static int runs_find(void *inst, const void *addr, struct page *page, struct loa
 
 static int runs_create(const struct loam_host *host, const struct loam_args *args, void **inst)
 {
-	const struct loam_link *link = loam_port_link(args->ports[0]);
 	struct runs *runs = host->meta_alloc(args->self, sizeof(*runs), 64);
-	struct loam_pages_limits limits = { .size = sizeof(limits) };
 
 	if (!runs)
 		return -ENOMEM;
-	((const struct loam_pages_ops *)link->ops)->limits(link->inst, &limits);
 	runs->host = host;
 	runs->self = args->self;
 	runs->pages = args->ports[0];
 	runs->owner = args->owner;
-	runs->orders = limits.orders;
+	runs->orders = loam_pages_orders(runs->pages);
 	loam__list_init(&runs->live);
 	host->lock_init(args->self, &runs->lock, 1, "page runs");
 	*inst = runs;
@@ -198,7 +179,7 @@ static void runs_destroy(void *inst)
 		struct page *page = (struct page *)((char *)runs->live.next - offsetof(struct page, own[1]));
 
 		loam__list_del(runs->live.next);
-		run_free(runs, page, page->index);
+		loam_pages_free_range(host, runs->pages, page, page->index);
 	}
 	host->lock_destroy(&runs->lock);
 	host->meta_free(runs->self, runs, sizeof(*runs));
@@ -250,8 +231,7 @@ static int blocks_cache_create(void *inst, const struct loam_cache_args *args, s
 	cache->align = args->align > 8 ? args->align : 8;
 	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < 64)
 		cache->align = 64;
-	cache->gfp =
-		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->gfp = loam_cache_gfp(args);
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
 	loam_lock(blocks->host, &blocks->lock);

@@ -30,11 +30,6 @@ static unsigned highest_zone(gfp_t gfp)
 	return gfp & __GFP_HIGHMEM ? LOAM_ZONE_HIGHMEM : LOAM_ZONE_NORMAL;
 }
 
-static const struct loam_pages_ops *pages_ops(const struct loam_link *link)
-{
-	return link->ops;
-}
-
 /* Relaxed everywhere: the count is a sum that many threads change; the watermark check tolerates a stale one. */
 static unsigned long zone_free(const struct loam__zone *zone)
 {
@@ -90,7 +85,7 @@ static struct page *try_zone(const struct loam_link *link, struct loam__zone *zo
 			     uint32_t owner)
 {
 	unsigned flags = (gfp & __GFP_COLD ? LOAM_PAGES_COLD : 0) | (gfp & __GFP_MOVABLE ? LOAM_PAGES_MOVABLE : 0);
-	struct page *page = pages_ops(link)->alloc(link->inst, &zone->pub, order, flags);
+	struct page *page = loam_pages_ops(link)->alloc(link->inst, &zone->pub, order, flags);
 
 	if (!page)
 		return NULL;
@@ -284,7 +279,7 @@ void loam__pages_free(const struct loam_port *port, struct page *page, unsigned 
 	page->_refcount = 0;
 	if (loam__machine.release != LOAM_RELEASE_NEVER)
 		release(page, order);
-	pages_ops(link)->free(link->inst, &zone->pub, page, order);
+	loam_pages_ops(link)->free(link->inst, &zone->pub, page, order);
 	__atomic_fetch_add(&zone->free, 1ul << order, __ATOMIC_RELAXED);
 }
 
@@ -293,7 +288,7 @@ static unsigned bulk_zone(const struct loam_link *link, struct loam__zone *zone,
 			  unsigned n, struct page **out, uint32_t owner)
 {
 	unsigned long keep = zone->wmark_low + zone->lowmem_reserve[highest], have = zone_free(zone);
-	const struct loam_pages_ops *ops = pages_ops(link);
+	const struct loam_pages_ops *ops = loam_pages_ops(link);
 	unsigned got = 0;
 
 	if (have <= keep)

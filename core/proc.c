@@ -41,7 +41,7 @@ void loam__buddyinfo(FILE *out)
 
 		if (!zone->present)
 			continue;
-		((const struct loam_pages_ops *)link->ops)->counts(link->inst, &zone->pub, counts);
+		loam_pages_ops(link)->counts(link->inst, &zone->pub, counts);
 		fprintf(out, "Node %d, zone %8s ", 0, zone->pub.name);
 		for (unsigned order = 0; order < loam__machine.orders; order++)
 			fprintf(out, "%6lu ", counts[order]);

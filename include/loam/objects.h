@@ -104,5 +104,11 @@ static inline void loam_cache_free(struct loam_cache *cache, void *object)
 		loam_cache_ops(cache)->free(cache, object);
 }
 
+/** For create: what each allocation of the cache adds to its gfp, the zone that the flags ask for. */
+static inline gfp_t loam_cache_gfp(const struct loam_cache_args *args)
+{
+	return (args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+}
+
 LOAM_END_DECLS
 #endif

@@ -75,5 +75,51 @@ struct loam_pages_ops {
 	void (*limits)(void *inst, struct loam_pages_limits *limits);
 };
 
+static inline const struct loam_pages_ops *loam_pages_ops(const struct loam_link *link)
+{
+	return (const struct loam_pages_ops *)link->ops;
+}
+
+/** How many orders the page allocator behind @port serves: 0 to that less one. From create on. */
+static inline unsigned loam_pages_orders(const struct loam_port *port)
+{
+	const struct loam_link *link = loam_port_link(port);
+	struct loam_pages_limits limits = { sizeof(limits), 0, 0 };
+
+	loam_pages_ops(link)->limits(link->inst, &limits);
+	return limits.orders;
+}
+
+/** The smallest order whose block has @bytes; may be more than the page allocator serves. 0 bytes: 0. */
+static inline unsigned loam_pages_order(size_t bytes)
+{
+	return bytes <= LOAM_PAGE_SIZE ? 0 : 64 - (unsigned)__builtin_clzl(bytes - 1) - LOAM_PAGE_SHIFT;
+}
+
+/** The order of the largest block that begins at frame number @pfn, aligned to its size, and has at most @n > 0 frames. */
+static inline unsigned loam_pages_fit(unsigned long pfn, unsigned long n)
+{
+	unsigned order = pfn ? (unsigned)__builtin_ctzl(pfn) : 63, fits = 63 - (unsigned)__builtin_clzl(n);
+
+	return order < fits ? order : fits;
+}
+
+/**
+ * Give @n frames from @page on back through @port, in naturally aligned parts. They are the caller's, each given back once,
+ * and all of one block that pages_alloc gave through the same port; the rest of the block stays the caller's. Any thread, as
+ * pages_free; with no lock held.
+ */
+static inline void loam_pages_free_range(const struct loam_host *host, const struct loam_port *port, struct page *page,
+					 unsigned long n)
+{
+	while (n) {
+		unsigned order = loam_pages_fit(loam_page_pfn(host->map, page), n);
+
+		host->pages_free(port, page, order);
+		page += 1ul << order;
+		n -= 1ul << order;
+	}
+}
+
 LOAM_END_DECLS
 #endif

@@ -25,6 +25,9 @@
  */
 #include <loam/plugin.h>
 
+#include "../common/count.h"
+#include "../common/list.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -77,54 +80,37 @@ static bool is_free(const struct page *page, unsigned order)
 	return __atomic_load_n(&page->_mapcount, __ATOMIC_RELAXED) == -(MARK + (int)order);
 }
 
-static struct list_head *node(struct page *page)
-{
-	return &page->lru;
-}
-
 static struct page *page_of(struct list_head *at)
 {
-	return (struct page *)((char *)at - offsetof(struct page, lru));
+	return list_of(at, struct page, lru);
 }
 
 static void put(struct buddy *buddy, struct zone *zone, struct page *page, unsigned order, bool tail)
 {
-	struct list_head *head = &zone->free[order], *before;
+	struct list_head *head = &zone->free[order];
 
 	if (buddy->shuffle)
 		tail = buddy->host->random(buddy->self) & 1;
-	before = tail ? head->prev : head;
-	node(page)->prev = before;
-	node(page)->next = before->next;
-	before->next->prev = node(page);
-	before->next = node(page);
+	list_add(&page->lru, tail ? head->prev : head);
 	mark(page, -(MARK + (int)order));
 	zone->nr_free[order]++;
 }
 
 static void take(struct zone *zone, struct page *page, unsigned order)
 {
-	node(page)->prev->next = node(page)->next;
-	node(page)->next->prev = node(page)->prev;
+	list_del(&page->lru);
 	mark(page, 0);
 	zone->nr_free[order]--;
 }
 
 /* ---- virgin ranges ---- */
 
-static unsigned log2_of(unsigned long n)
-{
-	return 63 - (unsigned)__builtin_clzl(n);
-}
-
 /* The order of the largest aligned block at @pfn that ends by @end. */
 static unsigned order_at(const struct buddy *buddy, unsigned long pfn, unsigned long end)
 {
-	unsigned order = buddy->orders - 1, fits = log2_of(end - pfn);
+	unsigned order = loam_pages_fit(pfn, end - pfn);
 
-	if (pfn && (unsigned)__builtin_ctzl(pfn) < order)
-		order = (unsigned)__builtin_ctzl(pfn);
-	return order < fits ? order : fits;
+	return order < buddy->orders ? order : buddy->orders - 1;
 }
 
 /* Move one block, or a shuffled batch, from the ranges to the lists. false: there is no virgin frame left. */
@@ -232,7 +218,7 @@ static struct page *buddy_alloc(void *inst, const struct loam_zone *pub, unsigne
 	loam_lock(buddy->host, &zone->lock);
 	page = take_block(buddy, zone, order, flags);
 	loam_unlock(buddy->host, &zone->lock);
-	__atomic_fetch_add(page ? &buddy->allocs : &buddy->failures, page ? 1ul << order : 1, __ATOMIC_RELAXED);
+	count_add(page ? &buddy->allocs : &buddy->failures, page ? 1ul << order : 1);
 	return page;
 }
 
@@ -241,7 +227,7 @@ static void buddy_free(void *inst, const struct loam_zone *pub, struct page *pag
 	struct buddy *buddy = inst;
 	struct zone *zone = &buddy->zones[pub->id];
 
-	__atomic_fetch_add(&buddy->frees, 1ul << order, __ATOMIC_RELAXED);
+	count_add(&buddy->frees, 1ul << order);
 	loam_lock(buddy->host, &zone->lock);
 	give_block(buddy, zone, pub, page, order);
 	loam_unlock(buddy->host, &zone->lock);
@@ -257,7 +243,7 @@ static unsigned buddy_alloc_bulk(void *inst, const struct loam_zone *pub, unsign
 	while (got < n && (out[got] = take_block(buddy, zone, 0, flags)))
 		got++;
 	loam_unlock(buddy->host, &zone->lock);
-	__atomic_fetch_add(&buddy->allocs, got, __ATOMIC_RELAXED);
+	count_add(&buddy->allocs, got);
 	return got;
 }
 
@@ -266,7 +252,7 @@ static void buddy_free_bulk(void *inst, const struct loam_zone *pub, unsigned n,
 	struct buddy *buddy = inst;
 	struct zone *zone = &buddy->zones[pub->id];
 
-	__atomic_fetch_add(&buddy->frees, n, __ATOMIC_RELAXED);
+	count_add(&buddy->frees, n);
 	loam_lock(buddy->host, &zone->lock);
 	for (unsigned i = 0; i < n; i++)
 		give_block(buddy, zone, pub, pages[i], 0);
@@ -297,9 +283,9 @@ static int buddy_stat(void *inst, struct loam_stat *stat)
 {
 	struct buddy *buddy = inst;
 
-	stat->frees = __atomic_load_n(&buddy->frees, __ATOMIC_RELAXED);
-	stat->allocs = __atomic_load_n(&buddy->allocs, __ATOMIC_RELAXED);
-	stat->failures = __atomic_load_n(&buddy->failures, __ATOMIC_RELAXED);
+	stat->frees = count_read(&buddy->frees);
+	stat->allocs = count_read(&buddy->allocs);
+	stat->failures = count_read(&buddy->failures);
 	stat->live_blocks = stat->allocs > stat->frees ? stat->allocs - stat->frees : 0;
 	stat->live_bytes = stat->footprint = stat->live_blocks << LOAM_PAGE_SHIFT;
 	return 0;
@@ -410,8 +396,7 @@ static int buddy_create(const struct loam_host *host, const struct loam_args *ar
 	for (unsigned i = 0; i < LOAM_ZONES; i++) {
 		host->lock_init(args->self, &buddy->zones[i].lock, 1, "buddy zone");
 		for (unsigned order = 0; order < LOAM_ORDERS; order++)
-			buddy->zones[i].free[order].next = buddy->zones[i].free[order].prev =
-				&buddy->zones[i].free[order];
+			list_init(&buddy->zones[i].free[order]);
 	}
 	*inst = buddy;
 	return 0;

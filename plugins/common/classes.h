@@ -14,6 +14,7 @@
 
 #define CLASSES_KERNEL 13
 #define CLASSES_FINE 72
+#define CLASSES_SMALL 1024 /* requests up to here can find their class by one table look-up */
 
 static inline uint32_t classes_fine_index(size_t bytes)
 {
@@ -59,6 +60,37 @@ static inline uint32_t classes_index(bool fine, size_t bytes)
 static inline uint32_t classes_size(bool fine, uint32_t index)
 {
 	return fine ? classes_fine_size(index) : classes_kernel_size(index);
+}
+
+/** How many classes there are of at most @max bytes. */
+static inline uint32_t classes_up_to(bool fine, size_t max)
+{
+	uint32_t n = fine ? CLASSES_FINE : CLASSES_KERNEL;
+
+	while (n && classes_size(fine, n - 1) > max)
+		n--;
+	return n;
+}
+
+/**
+ * The smallest of the first @n classes for @bytes in which every object has the alignment: slabs begin at a page, so the size
+ * must be a multiple of it. @n or more: there is none.
+ */
+static inline uint32_t classes_aligned_index(bool fine, uint32_t n, size_t bytes, size_t align)
+{
+	uint32_t i = classes_index(fine, bytes > align ? bytes : align);
+
+	while (i < n && classes_size(fine, i) % align)
+		i++;
+	return i;
+}
+
+/** Fill the table for the small ones: @table[(bytes + 7) / 8] is the class. */
+static inline void classes_small(bool fine, uint8_t table[CLASSES_SMALL / 8 + 1])
+{
+	for (size_t bytes = 8; bytes <= CLASSES_SMALL; bytes += 8)
+		table[bytes / 8] = (uint8_t)classes_index(fine, bytes);
+	table[0] = table[1];
 }
 
 #endif

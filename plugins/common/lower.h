@@ -2,228 +2,241 @@
 /*
  * lower.h: the instance below a filter, by role, with the ops that it may lack made of those that it has. A filter's own
  * table can so offer every op, whatever it stands on.
+ *
+ * A filter's own record begins with struct lower, so an instance can be handed down here as it is. What has the arguments of
+ * an op is that op, passed on: a filter puts it into its table where it has nothing to add, and calls it where it has.
  */
 #ifndef LOAM_LOWER_H
 #define LOAM_LOWER_H
+
+#include "list.h"
 
 #include <loam/plugin.h>
 
 #include <errno.h>
 
-/* ---- heap ---- */
+/** What a filter stands on. */
+struct lower {
+	const struct loam_host *host;
+	struct loam_self *self;
+	const struct loam_port *heap, *objects, *pages; /* NULL: the instance below has not that role */
+	const struct loam_port *any;                    /* one of them */
+	struct loam_lock lock;
+	struct list_head caches LOAM_GUARDED_BY(lock); /* those that nobody destroyed yet go with the filter */
+};
 
-static inline void *lower_heap_zalloc(const struct loam_port *heap, size_t bytes, size_t align, gfp_t gfp)
+/** A filter's cache in front of one of the instance below. A filter's own record begins with it. */
+struct lower_cache {
+	struct loam_cache pub; /* first */
+	struct loam_cache *lower;
+	void *filter;          /* begins with struct lower */
+	struct list_head link; /* the filter's caches */
+	size_t bytes;          /* of the filter's record */
+};
+
+/** In create. Takes the lock rank 1. */
+static inline void lower_open(struct lower *lower, const struct loam_host *host, const struct loam_args *args)
 {
-	return loam_heap_zalloc(heap, bytes, align, gfp);
+	lower->host = host;
+	lower->self = args->self;
+	lower->heap = args->lower[LOAM_ROLE_HEAP];
+	lower->objects = args->lower[LOAM_ROLE_OBJECTS];
+	lower->pages = args->lower[LOAM_ROLE_PAGES];
+	lower->any = args->ports[0];
+	list_init(&lower->caches);
+	host->lock_init(args->self, &lower->lock, 1, "caches of a filter");
 }
 
-static inline void lower_heap_free(const struct loam_port *heap, void *ptr, struct page *page)
+/** In destroy: the records of the caches that are left. The caches below go with their instance. */
+static inline void lower_close(struct lower *lower)
 {
-	const struct loam_link *link = loam_port_link(heap);
+	list_for_each_safe (pos, &lower->caches) {
+		struct lower_cache *cache = list_of(pos, struct lower_cache, link);
+
+		lower->host->meta_free(lower->self, cache, cache->bytes);
+	}
+	lower->host->lock_destroy(&lower->lock);
+}
+
+static inline int lower_stat(void *inst, struct loam_stat *stat)
+{
+	const struct lower *lower = (const struct lower *)inst;
+
+	lower->host->stat(lower->any, stat);
+	return 0;
+}
+
+static inline int lower_walk(void *inst, loam_walk_fn fn, void *arg)
+{
+	const struct lower *lower = (const struct lower *)inst;
+
+	return lower->host->walk(lower->any, fn, arg);
+}
+
+/* ---- heap ---- */
+
+static inline void *lower_heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+{
+	return loam_heap_alloc(((const struct lower *)inst)->heap, bytes, align, gfp);
+}
+
+static inline void *lower_heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
+{
+	return loam_heap_zalloc(((const struct lower *)inst)->heap, bytes, align, gfp);
+}
+
+static inline void lower_heap_free(void *inst, void *ptr, struct page *page)
+{
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->heap);
 
 	loam_heap_ops(link)->free(link->inst, ptr, page);
 }
 
-static inline size_t lower_heap_usable(const struct loam_port *heap, const void *ptr, struct page *page)
+static inline size_t lower_heap_usable_size(void *inst, const void *ptr, struct page *page)
 {
-	const struct loam_link *link = loam_port_link(heap);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->heap);
 
 	return loam_heap_ops(link)->usable_size(link->inst, ptr, page);
 }
 
-static inline bool lower_heap_resize(const struct loam_port *heap, void *ptr, struct page *page, size_t bytes)
+static inline bool lower_heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
 {
-	const struct loam_link *link = loam_port_link(heap);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->heap);
 
 	return loam_heap_ops(link)->resize && loam_heap_ops(link)->resize(link->inst, ptr, page, bytes);
 }
 
-static inline void lower_heap_limits(const struct loam_port *heap, struct loam_heap_limits *limits)
+static inline void lower_heap_limits(void *inst, struct loam_heap_limits *limits)
 {
-	const struct loam_link *link = loam_port_link(heap);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->heap);
 
 	loam_heap_ops(link)->limits(link->inst, limits);
 }
 
 /* ---- objects ---- */
 
-/** A filter's cache in front of one of the instance below. A filter's own record begins with it. */
-struct lower_cache {
-	struct loam_cache pub; /* first */
-	struct loam_cache *lower;
-	void *filter;
-	struct lower_cache *next, **place; /* the filter's list */
-	size_t bytes;                      /* of the filter's record */
-};
-
-/** A filter's caches, so that those which nobody destroyed go with it. */
-struct lower_caches {
-	const struct loam_host *host;
-	struct loam_self *self;
-	struct loam_lock lock;
-	struct lower_cache *first LOAM_GUARDED_BY(lock);
-};
-
-static inline void lower_caches_open(struct lower_caches *caches, const struct loam_host *host, struct loam_self *self,
-				     unsigned rank)
+static inline const struct loam_objects_ops *lower_objects_ops(const struct loam_link *link)
 {
-	caches->host = host;
-	caches->self = self;
-	host->lock_init(self, &caches->lock, rank, "caches of a filter");
+	return (const struct loam_objects_ops *)link->ops;
 }
 
-/** A cache below and a zeroed record of @bytes for it in *@out. */
-static inline int lower_cache_new(struct lower_caches *caches, const struct loam_port *objects, const void *ops,
-				  void *filter, const struct loam_cache_args *args, size_t bytes,
-				  struct lower_cache **out)
+/** For create of a table @ops: a cache below, and in front of it in *@out a record of @bytes, zeroed but for its beginning. */
+static inline int lower_cache_new(void *inst, const struct loam_objects_ops *ops, const struct loam_cache_args *args,
+				  size_t bytes, struct loam_cache **out)
 {
-	const struct loam_link *link = loam_port_link(objects);
-	struct lower_cache *cache = (struct lower_cache *)caches->host->meta_alloc(caches->self, bytes, 64);
+	struct lower *lower = (struct lower *)inst;
+	const struct loam_link *link = loam_port_link(lower->objects);
+	struct lower_cache *cache = (struct lower_cache *)lower->host->meta_alloc(lower->self, bytes, 64);
 	int error;
 
+	*out = NULL;
 	if (!cache)
 		return -ENOMEM;
-	error = ((const struct loam_objects_ops *)link->ops)->create(link->inst, args, &cache->lower);
+	error = lower_objects_ops(link)->create(link->inst, args, &cache->lower);
 	if (error) {
-		caches->host->meta_free(caches->self, cache, bytes);
+		lower->host->meta_free(lower->self, cache, bytes);
 		return error;
 	}
 	cache->pub.link.ops = ops;
-	cache->pub.link.inst = filter;
+	cache->pub.link.inst = inst;
 	cache->pub.name = cache->lower->name;
 	cache->pub.object_size = cache->lower->object_size;
 	cache->pub.owner = args->owner;
-	cache->filter = filter;
+	cache->filter = inst;
 	cache->bytes = bytes;
-	loam_lock(caches->host, &caches->lock);
-	cache->next = caches->first;
-	cache->place = &caches->first;
-	if (cache->next)
-		cache->next->place = &cache->next;
-	caches->first = cache;
-	loam_unlock(caches->host, &caches->lock);
-	*out = cache;
+	loam_lock(lower->host, &lower->lock);
+	list_add(&cache->link, &lower->caches);
+	loam_unlock(lower->host, &lower->lock);
+	*out = &cache->pub;
 	return 0;
 }
 
 /** Destroy the cache below and the record, or neither: -EBUSY. */
-static inline int lower_cache_destroy(struct lower_caches *caches, struct lower_cache *cache)
+static inline int lower_objects_destroy(struct loam_cache *pub)
 {
+	struct lower_cache *cache = (struct lower_cache *)pub;
+	struct lower *lower = (struct lower *)cache->filter;
 	int error = loam_cache_ops(cache->lower)->destroy(cache->lower);
 
 	if (error)
 		return error;
-	loam_lock(caches->host, &caches->lock);
-	*cache->place = cache->next;
-	if (cache->next)
-		cache->next->place = cache->place;
-	loam_unlock(caches->host, &caches->lock);
-	caches->host->meta_free(caches->self, cache, cache->bytes);
+	loam_lock(lower->host, &lower->lock);
+	list_del(&cache->link);
+	loam_unlock(lower->host, &lower->lock);
+	lower->host->meta_free(lower->self, cache, cache->bytes);
 	return 0;
 }
 
-/** At the filter's end: the records of what is left. The caches below go with their instance. */
-static inline void lower_caches_close(struct lower_caches *caches)
+static inline void *lower_objects_alloc(struct loam_cache *pub, gfp_t gfp)
 {
-	while (caches->first) {
-		struct lower_cache *cache = caches->first;
+	struct loam_cache *lower = ((struct lower_cache *)pub)->lower;
 
-		caches->first = cache->next;
-		caches->host->meta_free(caches->self, cache, cache->bytes);
-	}
-	caches->host->lock_destroy(&caches->lock);
+	return loam_cache_ops(lower)->alloc(lower, gfp);
 }
 
-static inline unsigned long lower_cache_shrink(struct loam_cache *cache)
+static inline void lower_objects_free(struct loam_cache *pub, void *object)
 {
-	return loam_cache_ops(cache)->shrink ? loam_cache_ops(cache)->shrink(cache) : 0;
+	struct loam_cache *lower = ((struct lower_cache *)pub)->lower;
+
+	loam_cache_ops(lower)->free(lower, object);
 }
 
-static inline int lower_each(const struct loam_port *objects, loam_cache_fn fn, void *arg)
+static inline unsigned long lower_objects_shrink(struct loam_cache *pub)
 {
-	const struct loam_link *link = loam_port_link(objects);
-	const struct loam_objects_ops *ops = link->ops;
+	struct loam_cache *lower = ((struct lower_cache *)pub)->lower;
 
-	return ops->each ? ops->each(link->inst, fn, arg) : 0;
+	return loam_cache_ops(lower)->shrink ? loam_cache_ops(lower)->shrink(lower) : 0;
 }
 
-static inline void lower_objects_limits(const struct loam_port *objects, struct loam_objects_limits *limits)
+static inline int lower_objects_each(void *inst, loam_cache_fn fn, void *arg)
 {
-	const struct loam_link *link = loam_port_link(objects);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->objects);
 
-	((const struct loam_objects_ops *)link->ops)->limits(link->inst, limits);
+	return lower_objects_ops(link)->each ? lower_objects_ops(link)->each(link->inst, fn, arg) : 0;
+}
+
+static inline void lower_objects_limits(void *inst, struct loam_objects_limits *limits)
+{
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->objects);
+
+	lower_objects_ops(link)->limits(link->inst, limits);
 }
 
 /* ---- pages ---- */
 
-static inline const struct loam_pages_ops *lower_pages_ops(const struct loam_link *link)
+static inline int lower_pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn, unsigned long count)
 {
-	return (const struct loam_pages_ops *)link->ops;
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->pages);
+
+	return loam_pages_ops(link)->add(link->inst, zone, pfn, count);
 }
 
-static inline int lower_pages_add(const struct loam_port *pages, const struct loam_zone *zone, unsigned long pfn,
-				  unsigned long count)
+static inline struct page *lower_pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
 {
-	const struct loam_link *link = loam_port_link(pages);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->pages);
 
-	return lower_pages_ops(link)->add(link->inst, zone, pfn, count);
+	return loam_pages_ops(link)->alloc(link->inst, zone, order, flags);
 }
 
-static inline struct page *lower_pages_alloc(const struct loam_port *pages, const struct loam_zone *zone,
-					     unsigned order, unsigned flags)
+static inline void lower_pages_free(void *inst, const struct loam_zone *zone, struct page *page, unsigned order)
 {
-	const struct loam_link *link = loam_port_link(pages);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->pages);
 
-	return lower_pages_ops(link)->alloc(link->inst, zone, order, flags);
+	loam_pages_ops(link)->free(link->inst, zone, page, order);
 }
 
-static inline void lower_pages_free(const struct loam_port *pages, const struct loam_zone *zone, struct page *page,
-				    unsigned order)
+static inline void lower_pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
 {
-	const struct loam_link *link = loam_port_link(pages);
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->pages);
 
-	lower_pages_ops(link)->free(link->inst, zone, page, order);
+	loam_pages_ops(link)->counts(link->inst, zone, counts);
 }
 
-static inline unsigned lower_pages_alloc_bulk(const struct loam_port *pages, const struct loam_zone *zone, unsigned n,
-					      struct page **out, unsigned flags)
+static inline void lower_pages_limits(void *inst, struct loam_pages_limits *limits)
 {
-	const struct loam_link *link = loam_port_link(pages);
-	unsigned got = 0;
+	const struct loam_link *link = loam_port_link(((const struct lower *)inst)->pages);
 
-	if (lower_pages_ops(link)->alloc_bulk)
-		return lower_pages_ops(link)->alloc_bulk(link->inst, zone, n, out, flags);
-	while (got < n && (out[got] = lower_pages_ops(link)->alloc(link->inst, zone, 0, flags)))
-		got++;
-	return got;
-}
-
-static inline void lower_pages_free_bulk(const struct loam_port *pages, const struct loam_zone *zone, unsigned n,
-					 struct page **list)
-{
-	const struct loam_link *link = loam_port_link(pages);
-
-	if (lower_pages_ops(link)->free_bulk) {
-		lower_pages_ops(link)->free_bulk(link->inst, zone, n, list);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++)
-		lower_pages_ops(link)->free(link->inst, zone, list[i], 0);
-}
-
-static inline void lower_pages_counts(const struct loam_port *pages, const struct loam_zone *zone,
-				      unsigned long *counts)
-{
-	const struct loam_link *link = loam_port_link(pages);
-
-	lower_pages_ops(link)->counts(link->inst, zone, counts);
-}
-
-static inline void lower_pages_limits(const struct loam_port *pages, struct loam_pages_limits *limits)
-{
-	const struct loam_link *link = loam_port_link(pages);
-
-	lower_pages_ops(link)->limits(link->inst, limits);
+	loam_pages_ops(link)->limits(link->inst, limits);
 }
 
 #endif

@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* slabdebug.c: red zones and poison. */
+/* slabdebug.c: red zones, poison and tracks, and the reports of what became of them. */
 #include "slabdebug.h"
 
+#include "misuse.h"
+
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define RED_FREE 0xbb
 #define RED_LIVE 0xcc
 #define POISON_FREE 0x6b
 #define POISON_END 0xa5
 #define PADDING 0x5a
+
+/* ---- layout ---- */
+
+/** Who did something to an object last, and when. */
+struct track {
+	uint64_t ms;    /* of the monotonic clock */
+	int32_t thread; /* 0: nobody yet */
+	uint32_t cpu;
+};
+
+struct tracks {
+	struct track alloc, free;
+};
 
 static uint32_t round_up(uint32_t n, uint32_t to)
 {
@@ -19,82 +37,214 @@ static uint32_t round_up(uint32_t n, uint32_t to)
 void slabdebug_layout(struct slabdebug *debug, uint32_t object_size, uint32_t align, uint32_t flags, bool outside)
 {
 	uint32_t end = round_up(object_size, 8);
+	bool track = flags & SLAB_STORE_USER;
 
 	debug->object_size = object_size;
 	debug->red_zone = flags & SLAB_RED_ZONE;
 	debug->poison = flags & SLAB_POISON;
-	debug->left = 0;
-	debug->link = 0;
+	debug->on = debug->red_zone || debug->poison || track || flags & SLAB_CONSISTENCY_CHECKS;
+	debug->left = debug->link = debug->tracks = 0;
 	/* A right red zone of at least one byte; a word more when rounding leaves none. */
 	if (debug->red_zone && end == object_size)
 		end += 8;
 	if (debug->red_zone)
 		debug->left = round_up(8, align);
 	end += debug->left;
-	if (outside || debug->poison || debug->red_zone) {
+	if (outside || debug->poison || debug->red_zone || track) {
 		debug->link = end;
 		end += 8;
 	}
+	if (track) {
+		debug->tracks = end;
+		end += sizeof(struct tracks);
+	}
+	debug->padding = end;
 	debug->size = round_up(end, align);
 }
 
-/* The first byte in [at, at + n) that is not @byte, or NULL. */
-static char *first_other(char *at, uint32_t n, unsigned char byte)
+static struct tracks *tracks_of(const struct slabdebug *debug, const char *at)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if ((unsigned char)at[i] != byte)
-			return at + i;
-	return NULL;
+	return (struct tracks *)(at + debug->tracks);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- what a report shows ---- */
+
+#define say(debug, ...) (debug)->host->log((debug)->self, LOAM_LOG_WARN, __VA_ARGS__)
+
+/* Up to 16 bytes, as numbers and as letters. */
+static void dump_line(const struct slabdebug *debug, const char *label, const char *at, size_t n)
+{
+	char numbers[3 * 16 + 1], letters[16 + 1];
+
+	n = n < 16 ? n : 16;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char byte = (unsigned char)at[i];
+
+		snprintf(numbers + 3 * i, 4, "%02x ", byte);
+		letters[i] = byte >= ' ' && byte <= '~' ? (char)byte : '.';
+	}
+	letters[n] = '\0';
+	say(debug, "%-8s %p: %-48s %s", label, (const void *)at, numbers, letters);
+}
+
+/* @lines lines of the bytes from @at to @end, and as many from @fault on when that lies behind them. */
+static void dump(const struct slabdebug *debug, const char *label, const char *at, const char *end, int lines,
+		 const char *fault)
+{
+	const char *stop = at + 16 * (size_t)lines;
+
+	for (; at < end && at < stop; at += 16)
+		dump_line(debug, label, at, (size_t)(end - at));
+	if (fault < at || fault >= end)
+		return;
+	at += (fault - at) & ~15l;
+	stop = at + 16 * (size_t)lines;
+	for (; at < end && at < stop; at += 16)
+		dump_line(debug, label, at, (size_t)(end - at));
+}
+
+static void show_track(const struct slabdebug *debug, const struct track *track, const char *what)
+{
+	if (track->thread)
+		say(debug, "%s by thread %d age=%llu cpu=%u", what, track->thread,
+		    (unsigned long long)(now_ms() - track->ms), track->cpu);
+}
+
+static void show_slab(const struct slabdebug *debug, const struct slabdebug_slab *slab)
+{
+	say(debug, "Slab %p objects=%u used=%u fp=0x%lx", (void *)slab->base, slab->num, slab->used,
+	    slab->free ? (unsigned long)slab->free + debug->left : 0);
+}
+
+/* The place at @at with all that is in it, as far as it fits. */
+static void show_place(const struct slabdebug *debug, const struct slabdebug_slab *slab, const char *at,
+		       const char *fault)
+{
+	const char *object = at + debug->left, *end = object + debug->object_size, *red = at;
+
+	if (debug->tracks) {
+		show_track(debug, &tracks_of(debug, at)->alloc, "Allocated");
+		show_track(debug, &tracks_of(debug, at)->free, "Freed");
+	}
+	show_slab(debug, slab);
+	say(debug, "Object %p @offset=%td", (const void *)object, object - slab->base);
+	/* Of a wide red zone the bytes next to the object, or those that were overwritten. */
+	if (debug->left > 32 && (fault < at || fault >= object - 32))
+		red = object - 32;
+	else if (debug->left > 32)
+		red = fault;
+	if (debug->left)
+		dump(debug, "Redzone", red, object, 2, NULL);
+	else if (object - slab->base >= 16)
+		dump(debug, "Bytes b4", object - 16, object, 1, NULL);
+	dump(debug, "Object", object, end, 4, fault);
+	if (debug->red_zone)
+		dump(debug, "Redzone", end, at + debug->link, 1, fault);
+	if (debug->link)
+		dump(debug, "Padding", at + debug->padding, at + debug->size, 1, fault);
 }
 
 struct look {
 	const struct slabdebug *debug;
-	const char *base;
+	const struct slabdebug_slab *slab;
+	const char *at; /* the place; NULL: the end of the slab */
 	loam_check_fn fn;
 	void *arg;
 	int defects;
+	bool brief; /* what is around was shown, or is not to be */
 };
 
-/* One region that must hold @byte; tells and restores when it does not. */
-static void expect(struct look *look, char *object, char *at, uint32_t n, unsigned char byte, const char *what)
+/* The finding itself, and the first time what is around it. */
+static void tell(struct look *look, enum loam_report_kind kind, const char *ptr, const char *what, const char *fault)
 {
 	const struct slabdebug *debug = look->debug;
-	char *fault = first_other(at, n, byte), *last = at + n - 1;
-	char text[200];
 
-	if (!fault)
+	if (!look->brief)
+		say(debug, "=============================================================================");
+	debug->host->report(debug->self, kind, ptr, MISUSE_BUG "%s", debug->name, what);
+	if (look->brief)
+		return;
+	look->brief = true;
+	say(debug, "-----------------------------------------------------------------------------");
+	if (look->at) {
+		show_place(debug, look->slab, look->at, fault);
+		return;
+	}
+	show_slab(debug, look->slab);
+	if (fault)
+		dump(debug, "Padding", fault - (fault - look->slab->base) % 16, look->slab->base + look->slab->bytes, 4,
+		     NULL);
+}
+
+/* ---- looking ---- */
+
+/* A region that must hold @byte; tells and restores when it does not. */
+static void expect(struct look *look, char *at, size_t n, unsigned char byte, const char *what)
+{
+	const struct slabdebug *debug = look->debug;
+	char *fault = at, *last = at + n - 1, text[200];
+
+	while (fault <= last && (unsigned char)*fault == byte)
+		fault++;
+	if (fault > last)
 		return;
 	while ((unsigned char)*last == byte)
 		last--;
-	snprintf(text, sizeof(text), "BUG %s: %s overwritten: %p-%p @offset=%td. First byte 0x%x instead of 0x%x",
-		 debug->name, what, (void *)fault, (void *)last, fault - look->base, (unsigned char)*fault, byte);
+	snprintf(text, sizeof(text), "%s overwritten. %p-%p @offset=%td. First byte 0x%x instead of 0x%x", what,
+		 (void *)fault, (void *)last, fault - look->slab->base, (unsigned char)*fault, byte);
 	look->defects++;
-	if (look->fn)
-		look->fn(look->arg, text);
-	else
-		debug->host->report(debug->self, LOAM_REPORT_CORRUPTION, object, "%s", text);
-	memset(at, byte, n);
+	if (look->fn) {
+		char line[300];
+
+		snprintf(line, sizeof(line), MISUSE_BUG "%s", debug->name, text);
+		look->fn(look->arg, line);
+	} else {
+		tell(look, LOAM_REPORT_CORRUPTION, look->at ? look->at + debug->left : fault, text, fault);
+		say(debug, "FIX %s: Restoring %s %p-%p=0x%x", debug->name, what, (void *)fault, (void *)last, byte);
+	}
+	memset(fault, byte, (size_t)(last + 1 - fault));
 }
 
-int slabdebug_check(const struct slabdebug *debug, const char *base, char *at, bool live, loam_check_fn fn, void *arg)
+int slabdebug_check(const struct slabdebug *debug, const struct slabdebug_slab *slab, char *at, bool live,
+		    loam_check_fn fn, void *arg)
 {
-	struct look look = { debug, base, fn, arg, 0 };
+	struct look look = { .debug = debug, .slab = slab, .at = at, .fn = fn, .arg = arg };
 	char *object = at + debug->left, *end = object + debug->object_size;
-	uint32_t right =
-		debug->left + debug->object_size < debug->link ? debug->link - debug->left - debug->object_size : 0;
+	unsigned char red = live ? RED_LIVE : RED_FREE;
 
 	if (debug->red_zone) {
-		expect(&look, object, at, debug->left, live ? RED_LIVE : RED_FREE, "Left Redzone");
-		expect(&look, object, end, right, live ? RED_LIVE : RED_FREE, "Right Redzone");
+		expect(&look, at, debug->left, red, "Left Redzone");
+		expect(&look, end, (size_t)(at + debug->link - end), red, "Right Redzone");
+	} else if (debug->link) {
+		expect(&look, end, (size_t)(at + debug->link - end), PADDING, "Alignment padding");
 	}
 	if (debug->poison && !live) {
-		expect(&look, object, object, debug->object_size - 1, POISON_FREE, "Poison");
-		expect(&look, object, end - 1, 1, POISON_END, "End Poison");
+		expect(&look, object, debug->object_size - 1, POISON_FREE, "Poison");
+		expect(&look, end - 1, 1, POISON_END, "End Poison");
 	}
-	if (debug->link && debug->size > debug->link + 8)
-		expect(&look, object, at + debug->link + 8, debug->size - debug->link - 8, PADDING, "Object padding");
+	if (debug->link)
+		expect(&look, at + debug->padding, debug->size - debug->padding, PADDING, "Object padding");
 	return look.defects;
 }
+
+int slabdebug_check_end(const struct slabdebug *debug, const struct slabdebug_slab *slab, loam_check_fn fn, void *arg)
+{
+	struct look look = { .debug = debug, .slab = slab, .fn = fn, .arg = arg };
+	char *end = slab->places + (size_t)slab->num * debug->size;
+
+	expect(&look, end, (size_t)(slab->base + slab->bytes - end), PADDING, "slab padding");
+	return look.defects;
+}
+
+/* ---- from free to live and back ---- */
 
 static void mark(const struct slabdebug *debug, char *at, bool live)
 {
@@ -112,21 +262,78 @@ static void mark(const struct slabdebug *debug, char *at, bool live)
 	}
 }
 
-void slabdebug_slab(const struct slabdebug *debug, char *base, size_t bytes, uint32_t objects)
+static void track(const struct slabdebug *debug, char *at, bool live)
 {
-	memset(base, PADDING, bytes);
-	for (uint32_t i = 0; i < objects; i++)
-		mark(debug, base + (size_t)i * debug->size, false);
+	struct track now = { .ms = now_ms(), .thread = gettid(), .cpu = (uint32_t)sched_getcpu() };
+
+	if (live)
+		tracks_of(debug, at)->alloc = now;
+	else
+		tracks_of(debug, at)->free = now;
 }
 
-void slabdebug_alloc(const struct slabdebug *debug, const char *base, char *at)
+void slabdebug_fill(const struct slabdebug *debug, const struct slabdebug_slab *slab)
 {
-	slabdebug_check(debug, base, at, false, NULL, NULL);
-	mark(debug, at, true);
+	memset(slab->places, PADDING, (size_t)(slab->base + slab->bytes - slab->places));
+	for (uint32_t i = 0; i < slab->num; i++) {
+		char *at = slab->places + (size_t)i * debug->size;
+
+		mark(debug, at, false);
+		if (debug->tracks)
+			*tracks_of(debug, at) = (struct tracks){ { 0 }, { 0 } };
+	}
 }
 
-void slabdebug_free(const struct slabdebug *debug, const char *base, char *at)
+static void turn(const struct slabdebug *debug, const struct slabdebug_slab *slab, char *at, bool live)
 {
-	slabdebug_check(debug, base, at, true, NULL, NULL);
-	mark(debug, at, false);
+	slabdebug_check(debug, slab, at, !live, NULL, NULL);
+	slabdebug_check_end(debug, slab, NULL, NULL);
+	mark(debug, at, live);
+	if (debug->tracks)
+		track(debug, at, live);
+}
+
+void slabdebug_alloc(const struct slabdebug *debug, const struct slabdebug_slab *slab, char *at)
+{
+	turn(debug, slab, at, true);
+}
+
+void slabdebug_free(const struct slabdebug *debug, const struct slabdebug_slab *slab, char *at)
+{
+	turn(debug, slab, at, false);
+}
+
+/* ---- other findings ---- */
+
+void slabdebug_tell(const struct slabdebug *debug, const struct slabdebug_slab *slab, const char *at, const char *what,
+		    const char *fix)
+{
+	struct look look = { .debug = debug, .slab = slab, .at = at };
+
+	tell(&look, LOAM_REPORT_CORRUPTION, at ? at + debug->left : slab->base, what, NULL);
+	say(debug, "FIX %s: %s", debug->name, fix);
+}
+
+/* The place that holds @ptr, or NULL. */
+static const char *place_of(const struct slabdebug *debug, const struct slabdebug_slab *slab, const char *ptr)
+{
+	size_t i = (size_t)(ptr - slab->places) / debug->size;
+
+	return ptr >= slab->places && i < slab->num ? slab->places + i * debug->size : NULL;
+}
+
+void slabdebug_bad_free(const struct slabdebug *debug, const struct slabdebug_slab *slab, const char *object,
+			bool already_free)
+{
+	enum loam_report_kind kind = already_free ? LOAM_REPORT_DOUBLE_FREE : LOAM_REPORT_BAD_FREE;
+	struct look look = { .debug = debug, .slab = slab, .brief = !slab };
+	char text[64] = MISUSE_ALREADY_FREE;
+
+	if (slab)
+		look.at = place_of(debug, slab, object);
+	if (!already_free)
+		snprintf(text, sizeof(text), "Invalid object pointer %p", (const void *)object);
+	tell(&look, kind, object, text, NULL);
+	if (slab)
+		say(debug, "FIX %s: Object at %p not freed", debug->name, (const void *)object);
 }

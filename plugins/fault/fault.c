@@ -8,6 +8,7 @@
  *
  * The count is one number for all threads: with several threads the nth call is the nth in time, whoever makes it.
  */
+#include "../common/count.h"
 #include "../common/lower.h"
 
 #include <errno.h>
@@ -37,10 +38,7 @@ static const struct loam_port_decl ports[] = {
 };
 
 struct fault {
-	const struct loam_host *host;
-	struct loam_self *self;
-	const struct loam_port *heap, *objects, *pages, *any;
-	struct lower_caches caches;
+	struct lower lower;                         /* first */
 	uint64_t nth, every, chance, run, min, max; /* chance: of 2^32 */
 	uint64_t count;                             /* atomic: allocations seen */
 	uint64_t failing_until;                     /* atomic: those up to this number fail */
@@ -54,7 +52,7 @@ static LOAM_COLD bool fail(struct fault *fault, uint64_t from)
 	/* Relaxed: numbers that order nothing. */
 	if (from)
 		__atomic_store_n(&fault->failing_until, from + fault->run - 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&fault->failed, 1, __ATOMIC_RELAXED);
+	count_add(&fault->failed, 1);
 	return true;
 }
 
@@ -69,7 +67,7 @@ static bool fails(struct fault *fault, size_t bytes)
 		return fail(fault, 0);
 	if (n == fault->nth || (fault->every && n % fault->every == 0))
 		return fail(fault, n);
-	if (fault->chance && (fault->host->random(fault->self) & UINT32_MAX) < fault->chance)
+	if (fault->chance && (fault->lower.host->random(fault->lower.self) & UINT32_MAX) < fault->chance)
 		return fail(fault, n);
 	return false;
 }
@@ -80,43 +78,23 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct fault *fault = inst;
 
-	return fails(fault, bytes) ? NULL : loam_heap_alloc(fault->heap, bytes, align, gfp);
+	return fails(fault, bytes) ? NULL : lower_heap_alloc(fault, bytes, align, gfp);
 }
 
 static void *heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct fault *fault = inst;
 
-	return fails(fault, bytes) ? NULL : lower_heap_zalloc(fault->heap, bytes, align, gfp);
-}
-
-static void heap_free(void *inst, void *ptr, struct page *page)
-{
-	lower_heap_free(((struct fault *)inst)->heap, ptr, page);
-}
-
-static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
-{
-	return lower_heap_usable(((struct fault *)inst)->heap, ptr, page);
-}
-
-static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
-{
-	return lower_heap_resize(((struct fault *)inst)->heap, ptr, page, bytes);
-}
-
-static void heap_limits(void *inst, struct loam_heap_limits *limits)
-{
-	lower_heap_limits(((struct fault *)inst)->heap, limits);
+	return fails(fault, bytes) ? NULL : lower_heap_zalloc(fault, bytes, align, gfp);
 }
 
 static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops),
 					       .alloc = heap_alloc,
-					       .free = heap_free,
-					       .usable_size = heap_usable_size,
+					       .free = lower_heap_free,
+					       .usable_size = lower_heap_usable_size,
 					       .zalloc = heap_zalloc,
-					       .resize = heap_resize,
-					       .limits = heap_limits };
+					       .resize = lower_heap_resize,
+					       .limits = lower_heap_limits };
 
 /* ---- objects ---- */
 
@@ -124,94 +102,38 @@ static const struct loam_objects_ops objects_ops;
 
 static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
-	struct fault *fault = inst;
-	struct lower_cache *cache = NULL;
-	int error = lower_cache_new(&fault->caches, fault->objects, &objects_ops, fault, args, sizeof(*cache), &cache);
-
-	*out = error ? NULL : &cache->pub;
-	return error;
-}
-
-static int objects_destroy(struct loam_cache *pub)
-{
-	struct lower_cache *cache = (struct lower_cache *)pub;
-
-	return lower_cache_destroy(&((struct fault *)cache->filter)->caches, cache);
+	return lower_cache_new(inst, &objects_ops, args, sizeof(struct lower_cache), out);
 }
 
 static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 {
-	struct lower_cache *cache = (struct lower_cache *)pub;
-
-	return fails(cache->filter, pub->object_size) ? NULL : loam_cache_ops(cache->lower)->alloc(cache->lower, gfp);
-}
-
-static void objects_free(struct loam_cache *pub, void *object)
-{
-	struct lower_cache *cache = (struct lower_cache *)pub;
-
-	loam_cache_ops(cache->lower)->free(cache->lower, object);
-}
-
-static unsigned long objects_shrink(struct loam_cache *pub)
-{
-	return lower_cache_shrink(((struct lower_cache *)pub)->lower);
-}
-
-static int objects_each(void *inst, loam_cache_fn fn, void *arg)
-{
-	return lower_each(((struct fault *)inst)->objects, fn, arg);
-}
-
-static void objects_limits(void *inst, struct loam_objects_limits *limits)
-{
-	lower_objects_limits(((struct fault *)inst)->objects, limits);
+	return fails(((struct lower_cache *)pub)->filter, pub->object_size) ? NULL : lower_objects_alloc(pub, gfp);
 }
 
 static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops),
 						     .create = objects_create,
-						     .destroy = objects_destroy,
+						     .destroy = lower_objects_destroy,
 						     .alloc = objects_alloc,
-						     .free = objects_free,
-						     .shrink = objects_shrink,
-						     .each = objects_each,
-						     .limits = objects_limits };
+						     .free = lower_objects_free,
+						     .shrink = lower_objects_shrink,
+						     .each = lower_objects_each,
+						     .limits = lower_objects_limits };
 
 /* ---- pages: bulk ops are left to the host, which then comes here for each page ---- */
-
-static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn, unsigned long count)
-{
-	return lower_pages_add(((struct fault *)inst)->pages, zone, pfn, count);
-}
 
 static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
 {
 	struct fault *fault = inst;
 
-	return fails(fault, LOAM_PAGE_SIZE << order) ? NULL : lower_pages_alloc(fault->pages, zone, order, flags);
-}
-
-static void pages_free(void *inst, const struct loam_zone *zone, struct page *page, unsigned order)
-{
-	lower_pages_free(((struct fault *)inst)->pages, zone, page, order);
-}
-
-static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
-{
-	lower_pages_counts(((struct fault *)inst)->pages, zone, counts);
-}
-
-static void pages_limits(void *inst, struct loam_pages_limits *limits)
-{
-	lower_pages_limits(((struct fault *)inst)->pages, limits);
+	return fails(fault, LOAM_PAGE_SIZE << order) ? NULL : lower_pages_alloc(fault, zone, order, flags);
 }
 
 static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops),
-						 .add = pages_add,
+						 .add = lower_pages_add,
 						 .alloc = pages_alloc,
-						 .free = pages_free,
-						 .counts = pages_counts,
-						 .limits = pages_limits };
+						 .free = lower_pages_free,
+						 .counts = lower_pages_counts,
+						 .limits = lower_pages_limits };
 
 /* ---- introspection: that of the instance below, which nobody else reaches ---- */
 
@@ -219,16 +141,9 @@ static int fault_stat(void *inst, struct loam_stat *stat)
 {
 	struct fault *fault = inst;
 
-	fault->host->stat(fault->any, stat);
-	stat->failures += __atomic_load_n(&fault->failed, __ATOMIC_RELAXED);
+	lower_stat(inst, stat);
+	stat->failures += count_read(&fault->failed);
 	return 0;
-}
-
-static int fault_walk(void *inst, loam_walk_fn fn, void *arg)
-{
-	struct fault *fault = inst;
-
-	return fault->host->walk(fault->any, fn, arg);
 }
 
 static void fault_tell(void *inst, void (*line)(void *arg, const char *text), void *arg)
@@ -237,8 +152,7 @@ static void fault_tell(void *inst, void (*line)(void *arg, const char *text), vo
 	char text[100];
 
 	snprintf(text, sizeof(text), "failed on purpose %llu of %llu allocations",
-		 (unsigned long long)__atomic_load_n(&fault->failed, __ATOMIC_RELAXED),
-		 (unsigned long long)__atomic_load_n(&fault->count, __ATOMIC_RELAXED));
+		 (unsigned long long)count_read(&fault->failed), (unsigned long long)count_read(&fault->count));
 	line(arg, text);
 }
 
@@ -253,19 +167,13 @@ static int fault_create(const struct loam_host *host, const struct loam_args *ar
 	fault = host->meta_alloc(args->self, sizeof(*fault), 64);
 	if (!fault)
 		return -ENOMEM;
-	fault->host = host;
-	fault->self = args->self;
-	fault->heap = args->lower[LOAM_ROLE_HEAP];
-	fault->objects = args->lower[LOAM_ROLE_OBJECTS];
-	fault->pages = args->lower[LOAM_ROLE_PAGES];
-	fault->any = args->ports[0];
 	fault->nth = (uint64_t)args->params[P_NTH].i;
 	fault->every = (uint64_t)args->params[P_EVERY].i;
 	fault->chance = (uint64_t)(args->params[P_PROBABILITY].r * 4294967296.0);
 	fault->run = (uint64_t)args->params[P_RUN].i;
 	fault->min = args->params[P_MIN].u;
 	fault->max = args->params[P_MAX].u;
-	lower_caches_open(&fault->caches, host, args->self, 1);
+	lower_open(&fault->lower, host, args);
 	*inst = fault;
 	return 0;
 }
@@ -274,8 +182,8 @@ static void fault_destroy(void *inst)
 {
 	struct fault *fault = inst;
 
-	lower_caches_close(&fault->caches);
-	fault->host->meta_free(fault->self, fault, sizeof(*fault));
+	lower_close(&fault->lower);
+	fault->lower.host->meta_free(fault->lower.self, fault, sizeof(*fault));
 }
 
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &pages_ops),
@@ -285,4 +193,4 @@ static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &pages
 LOAM_PLUGIN(.name = "fault", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
 	    .summary = "filter: allocations fail, the nth, every nth, by chance, in runs, by size", LOAM_PARAMS(params),
 	    LOAM_PORTS(ports), LOAM_ROLES(roles), .create = fault_create, .destroy = fault_destroy, .stat = fault_stat,
-	    .walk = fault_walk, .tell = fault_tell);
+	    .walk = lower_walk, .tell = fault_tell);

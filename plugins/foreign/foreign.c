@@ -20,6 +20,8 @@
  */
 #include <loam/plugin.h>
 
+#include "../common/count.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -70,26 +72,15 @@ struct foreign {
 
 /* ---- counting ---- */
 
-/* An area has one writer: plain adds that readers see whole. Relaxed: nothing is ordered by a sum. */
-static inline void bump(uint64_t *counter, uint64_t n)
-{
-#if defined(__x86_64__)
-	/* The same in one instruction, which the compiler does not make of the two. */
-	__asm__("addq %1, %0" : "+m"(*counter) : "er"(n) : "cc");
-#else
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-#endif
-}
-
 /* The thread's first call, or one from its end, when it has no area any more. */
 static LOAM_NOINLINE void add_slow(struct foreign *foreign, size_t offset, uint64_t n)
 {
 	struct area *area = foreign->host->area(foreign->self);
 
 	if (area)
-		bump((uint64_t *)((char *)area + offset), n);
+		count_own((uint64_t *)((char *)area + offset), n);
 	else
-		__atomic_fetch_add((uint64_t *)((char *)&foreign->shared + offset), n, __ATOMIC_RELAXED);
+		count_add((uint64_t *)((char *)&foreign->shared + offset), n);
 }
 
 static inline void add(struct foreign *foreign, size_t offset, uint64_t n)
@@ -97,7 +88,7 @@ static inline void add(struct foreign *foreign, size_t offset, uint64_t n)
 	struct area *area = loam_area(&foreign->local);
 
 	if (loam_likely(area != NULL))
-		bump((uint64_t *)((char *)area + offset), n);
+		count_own((uint64_t *)((char *)area + offset), n);
 	else
 		add_slow(foreign, offset, n);
 }
@@ -139,7 +130,7 @@ static void *foreign_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	if (loam_unlikely(!area || align > 16 || foreign->bytes))
 		return alloc_slow(foreign, bytes, align);
 	ptr = foreign->malloc(bytes);
-	bump(loam_likely(ptr != NULL) ? &area->allocs : &area->failures, 1);
+	count_own(loam_likely(ptr != NULL) ? &area->allocs : &area->failures, 1);
 	return ptr;
 }
 
@@ -172,7 +163,7 @@ static void foreign_free(void *inst, void *ptr, struct page *page)
 		free_slow(foreign, ptr);
 		return;
 	}
-	bump(&area->frees, 1);
+	count_own(&area->frees, 1);
 	foreign->free(ptr);
 }
 
@@ -199,9 +190,9 @@ static void sum_area(void *arg, void *at)
 	/* Frees before allocations: what is live is never counted below zero. */
 	sum->frees += __atomic_load_n(&area->frees, __ATOMIC_ACQUIRE);
 	sum->bytes_out += __atomic_load_n(&area->bytes_out, __ATOMIC_ACQUIRE);
-	sum->allocs += __atomic_load_n(&area->allocs, __ATOMIC_RELAXED);
-	sum->bytes_in += __atomic_load_n(&area->bytes_in, __ATOMIC_RELAXED);
-	sum->failures += __atomic_load_n(&area->failures, __ATOMIC_RELAXED);
+	sum->allocs += count_read(&area->allocs);
+	sum->bytes_in += count_read(&area->bytes_in);
+	sum->failures += count_read(&area->failures);
 }
 
 static int foreign_stat(void *inst, struct loam_stat *stat)

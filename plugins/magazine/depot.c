@@ -2,6 +2,8 @@
 /* depot.c: magazines go between threads and depots whole; items between magazines and the instance below in batches. */
 #include "magazine.h"
 
+#include <stdio.h>
+
 /* ---- items and the instance below ---- */
 
 /** The mark of a block; its chunk gets a table when it has none. NULL: no memory. */
@@ -12,19 +14,19 @@ uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr)
 
 	if (loam_likely(mark != NULL))
 		return mark;
-	fresh = magazine->host->meta_alloc(magazine->self, MAG_CHUNK / 16, 0);
+	fresh = magazine->lower.host->meta_alloc(magazine->lower.self, MAG_CHUNK / 16, 0);
 	if (!fresh)
 		return NULL;
 	/* Two may come here at once. Release: the marks are seen zero. */
 	if (!__atomic_compare_exchange_n(&magazine->marks[chunk], &found, fresh, false, __ATOMIC_RELEASE,
 					 __ATOMIC_ACQUIRE))
-		magazine->host->meta_free(magazine->self, fresh, MAG_CHUNK / 16);
+		magazine->lower.host->meta_free(magazine->lower.self, fresh, MAG_CHUNK / 16);
 	return mag_mark(magazine, ptr);
 }
 
 static void *below_heap(struct magazine *magazine, const struct bin *bin, gfp_t gfp)
 {
-	void *ptr = loam_heap_alloc(magazine->heap, classes_fine_size(bin->index), 16, gfp);
+	void *ptr = lower_heap_alloc(magazine, classes_fine_size(bin->index), 16, gfp);
 	uint8_t *mark;
 
 	if (!ptr || !loam_ptr_page(magazine->map, ptr)) {
@@ -34,7 +36,7 @@ static void *below_heap(struct magazine *magazine, const struct bin *bin, gfp_t 
 	}
 	mark = mag_mark_open(magazine, ptr);
 	if (!mark) {
-		lower_heap_free(magazine->heap, ptr, loam_ptr_page(magazine->map, ptr));
+		lower_heap_free(magazine, ptr, loam_ptr_page(magazine->map, ptr));
 		return NULL;
 	}
 	*mark = (uint8_t)(bin->index + 1);
@@ -47,34 +49,28 @@ static void to_heap(struct magazine *magazine, void *ptr)
 
 	if (page)
 		*mag_mark(magazine, ptr) = 0;
-	lower_heap_free(magazine->heap, ptr, page);
+	lower_heap_free(magazine, ptr, page);
 }
 
 /* One item, or NULL. */
 static void *below(struct magazine *magazine, const struct bin *bin, gfp_t gfp)
 {
-	struct loam_cache *lower;
-
 	if (bin->index < MAG_PAGES)
 		return below_heap(magazine, bin, gfp);
 	if (bin->index < MAG_CACHES)
-		return lower_pages_alloc(magazine->pages, magazine->zones[bin->index - MAG_PAGES], 0, 0);
-	lower = magazine->caches[bin->index]->base.lower;
-	return loam_cache_ops(lower)->alloc(lower, gfp);
+		return lower_pages_alloc(magazine, magazine->zones[bin->index - MAG_PAGES], 0, 0);
+	return lower_objects_alloc(&magazine->caches[bin->index]->base.pub, gfp);
 }
 
 static void give_below(struct magazine *magazine, const struct bin *bin, void *item)
 {
-	struct loam_cache *lower;
-
 	if (bin->index < MAG_PAGES) {
 		to_heap(magazine, item);
 	} else if (bin->index < MAG_CACHES) {
 		((struct page *)item)->own[0] = NULL;
-		lower_pages_free(magazine->pages, magazine->zones[bin->index - MAG_PAGES], item, 0);
+		lower_pages_free(magazine, magazine->zones[bin->index - MAG_PAGES], item, 0);
 	} else {
-		lower = magazine->caches[bin->index]->base.lower;
-		loam_cache_ops(lower)->free(lower, item);
+		lower_objects_free(&magazine->caches[bin->index]->base.pub, item);
 	}
 }
 
@@ -124,7 +120,7 @@ void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32
 	bin->max_full = max < 1 ? 1 : max > MAG_DEPOT ? MAG_DEPOT : (uint32_t)max;
 	bin->nr_full = 0;
 	bin->used = true;
-	magazine->host->lock_init(magazine->self, &bin->lock, 2, "magazine depot");
+	magazine->lower.host->lock_init(magazine->lower.self, &bin->lock, 2, "magazine depot");
 }
 
 /** No operation on it is in progress, and no area has items of it. */
@@ -133,7 +129,7 @@ void mag_bin_close(struct magazine *magazine, struct bin *bin)
 	if (!bin->used)
 		return;
 	mag_drain_bin(magazine, bin);
-	magazine->host->lock_destroy(&bin->lock);
+	magazine->lower.host->lock_destroy(&bin->lock);
 	bin->used = false;
 }
 
@@ -157,7 +153,7 @@ static bool load_full(struct magazine *magazine, struct bin *bin, struct pair *p
 {
 	bool done = true;
 
-	loam_lock(magazine->host, &bin->lock);
+	loam_lock(magazine->lower.host, &bin->lock);
 	if (pair->prev) {
 		load(pair, pair->prev, pair->prev_n);
 		put_aside(pair, NULL, 0);
@@ -166,7 +162,7 @@ static bool load_full(struct magazine *magazine, struct bin *bin, struct pair *p
 	} else {
 		done = false;
 	}
-	loam_unlock(magazine->host, &bin->lock);
+	loam_unlock(magazine->lower.host, &bin->lock);
 	return done;
 }
 
@@ -175,14 +171,14 @@ static void *load_empty(struct magazine *magazine, struct bin *bin, struct pair 
 {
 	void *out = NULL;
 
-	loam_lock(magazine->host, &bin->lock);
+	loam_lock(magazine->lower.host, &bin->lock);
 	if (pair->prev && pair->prev_n == bin->rounds && bin->nr_full < bin->max_full)
 		bin->full[bin->nr_full++] = pair->prev;
 	else
 		out = pair->prev;
 	put_aside(pair, pair->head, pair->n);
 	load(pair, NULL, 0);
-	loam_unlock(magazine->host, &bin->lock);
+	loam_unlock(magazine->lower.host, &bin->lock);
 	return out;
 }
 
@@ -203,7 +199,7 @@ LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct 
 	struct pair *pair;
 	void *item;
 
-	area = area ? area : magazine->host->area(magazine->self);
+	area = area ? area : magazine->lower.host->area(magazine->lower.self);
 	if (!area)
 		return take_below(magazine, bin, NULL, gfp);
 	pair = &area->pairs[bin->index];
@@ -216,13 +212,14 @@ LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct 
 	return item;
 }
 
+/* Pages are marked, and so found out before. */
 static LOAM_COLD void report_double(struct magazine *magazine, const struct bin *bin, void *item)
 {
-	bool is_page = bin->index >= MAG_PAGES && bin->index < MAG_CACHES;
+	char name[32];
 
-	magazine->host->report(magazine->self, LOAM_REPORT_DOUBLE_FREE,
-			       is_page ? loam_page_ptr(magazine->map, (struct page *)item) : item,
-			       "Object already free");
+	snprintf(name, sizeof(name), "malloc-%zu", bin->size);
+	misuse_already_free(magazine->lower.host, magazine->lower.self,
+			    bin->index < MAG_CACHES ? name : magazine->caches[bin->index]->base.pub.name, item);
 }
 
 /** The loaded magazine is full, or there is none, or the item is on top of it already. */
@@ -230,7 +227,7 @@ LOAM_NOINLINE void mag_give(struct magazine *magazine, struct bin *bin, struct a
 {
 	struct pair *pair;
 
-	area = area ? area : magazine->host->area(magazine->self);
+	area = area ? area : magazine->lower.host->area(magazine->lower.self);
 	if (!area) {
 		mag_went(area, bin);
 		give_below(magazine, bin, item);
@@ -256,9 +253,9 @@ unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin)
 	void *list;
 
 	do {
-		loam_lock(magazine->host, &bin->lock);
+		loam_lock(magazine->lower.host, &bin->lock);
 		list = bin->nr_full ? bin->full[--bin->nr_full] : NULL;
-		loam_unlock(magazine->host, &bin->lock);
+		loam_unlock(magazine->lower.host, &bin->lock);
 		n += give_list(magazine, bin, list);
 	} while (list);
 	return n;
@@ -343,6 +340,6 @@ void mag_bin_forget(struct magazine *magazine, struct bin *bin)
 {
 	struct forgetting forgetting = { bin, NULL };
 
-	magazine->host->areas(magazine->self, take_pair, &forgetting);
+	magazine->lower.host->areas(magazine->lower.self, take_pair, &forgetting);
 	give_list(magazine, bin, forgetting.list);
 }

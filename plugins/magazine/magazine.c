@@ -54,9 +54,9 @@ static void sum_passed(struct loam_stat *stat, const struct passed *passed)
 	/* Frees before allocations: what is live is never counted below zero. */
 	stat->frees += __atomic_load_n(&passed->frees, __ATOMIC_ACQUIRE);
 	stat->live_bytes -= __atomic_load_n(&passed->bytes_out, __ATOMIC_ACQUIRE);
-	stat->allocs += __atomic_load_n(&passed->allocs, __ATOMIC_RELAXED);
-	stat->live_bytes += __atomic_load_n(&passed->bytes_in, __ATOMIC_RELAXED);
-	stat->failures += __atomic_load_n(&passed->failures, __ATOMIC_RELAXED);
+	stat->allocs += count_read(&passed->allocs);
+	stat->live_bytes += count_read(&passed->bytes_in);
+	stat->failures += count_read(&passed->failures);
 }
 
 static void sum_bin(struct loam_stat *stat, const struct bin *bin, const uint64_t *bin_allocs,
@@ -86,12 +86,12 @@ static int mag_stat(void *inst, struct loam_stat *stat)
 	struct summing summing = { magazine, stat };
 	struct loam_stat below = { .size = sizeof(below) };
 
-	magazine->host->areas(magazine->self, sum_area, &summing);
+	magazine->lower.host->areas(magazine->lower.self, sum_area, &summing);
 	for (uint32_t i = 0; i < MAG_BINS; i++)
 		sum_bin(stat, &magazine->bins[i], &magazine->bins[i].allocs, &magazine->bins[i].frees);
 	sum_passed(stat, &magazine->shared);
 	stat->live_blocks = stat->allocs - stat->frees;
-	magazine->host->stat(magazine->any, &below);
+	lower_stat(inst, &below);
 	stat->footprint = below.footprint;
 	return 0;
 }
@@ -129,7 +129,7 @@ static void collect(struct collecting *collecting)
 {
 	struct magazine *magazine = collecting->magazine;
 
-	magazine->host->areas(magazine->self, collect_area, collecting);
+	magazine->lower.host->areas(magazine->lower.self, collect_area, collecting);
 	for (uint32_t i = 0; i < MAG_BINS; i++)
 		for (uint32_t m = 0; m < magazine->bins[i].nr_full; m++)
 			collect_list(collecting, &magazine->bins[i], magazine->bins[i].full[m]);
@@ -161,10 +161,10 @@ static int mag_walk(void *inst, loam_walk_fn fn, void *arg)
 
 	collect(&collecting);
 	collecting.counting = false;
-	if (!ptrset_open(&collecting.set, magazine->host, magazine->self, collecting.n))
+	if (!ptrset_open(&collecting.set, magazine->lower.host, magazine->lower.self, collecting.n))
 		return -ENOMEM;
 	collect(&collecting);
-	result = magazine->host->walk(magazine->any, walk_span, &walking);
+	result = lower_walk(inst, walk_span, &walking);
 	ptrset_close(&collecting.set);
 	return result;
 }
@@ -218,7 +218,7 @@ static int mag_check(void *inst, loam_check_fn fn, void *arg)
 	struct checking checking = { inst, fn, arg, 0 };
 	struct magazine *magazine = inst;
 
-	magazine->host->areas(magazine->self, check_area, &checking);
+	magazine->lower.host->areas(magazine->lower.self, check_area, &checking);
 	for (uint32_t i = 0; i < MAG_BINS; i++)
 		for (uint32_t m = 0; m < magazine->bins[i].nr_full; m++)
 			check_list(&checking, &magazine->bins[i], magazine->bins[i].full[m], magazine->bins[i].rounds);
@@ -230,12 +230,11 @@ static int mag_check(void *inst, loam_check_fn fn, void *arg)
 static void open_heap(struct magazine *magazine)
 {
 	struct loam_heap_limits limits = { .size = sizeof(limits) };
-	uint32_t n = CLASSES_FINE;
+	uint32_t n;
 
-	lower_heap_limits(magazine->heap, &limits);
+	lower_heap_limits(magazine, &limits);
 	/* The heap's own limit, or its alignment, may be too small for the larger classes. */
-	while (n && limits.max_size && classes_fine_size(n - 1) > limits.max_size)
-		n--;
+	n = classes_up_to(true, limits.max_size ? limits.max_size : SIZE_MAX);
 	for (uint32_t i = 0; i < n; i++)
 		mag_bin_open(magazine, i, classes_fine_size(i), 0);
 	magazine->heap_max = n ? classes_fine_size(n - 1) : 0;
@@ -256,25 +255,19 @@ static int mag_create(const struct loam_host *host, const struct loam_args *args
 		host->meta_free(args->self, magazine, sizeof(*magazine));
 		return -ENOMEM;
 	}
-	magazine->host = host;
 	magazine->map = host->map;
 	magazine->base = host->map->base;
-	magazine->self = args->self;
 	magazine->local = args->local;
-	magazine->heap = args->lower[LOAM_ROLE_HEAP];
-	magazine->objects = args->lower[LOAM_ROLE_OBJECTS];
-	magazine->pages = args->lower[LOAM_ROLE_PAGES];
-	magazine->any = args->ports[0];
 	magazine->rounds = (uint32_t)args->params[P_ROUNDS].i;
 	magazine->depot_bytes = args->params[P_DEPOT].u;
 	host->lock_init(args->self, &magazine->lock, 1, "magazine");
-	lower_caches_open(&magazine->all, host, args->self, 1);
-	if (magazine->heap)
+	lower_open(&magazine->lower, host, args);
+	if (magazine->lower.heap)
 		open_heap(magazine);
-	if (magazine->objects) {
+	if (magazine->lower.objects) {
 		struct loam_objects_limits limits = { .size = sizeof(limits) };
 
-		lower_objects_limits(magazine->objects, &limits);
+		lower_objects_limits(magazine, &limits);
 		magazine->caps = limits.caps;
 	}
 	*inst = magazine;
@@ -284,7 +277,7 @@ static int mag_create(const struct loam_host *host, const struct loam_args *args
 static void mag_destroy(void *inst)
 {
 	struct magazine *magazine = inst;
-	const struct loam_host *host = magazine->host;
+	const struct loam_host *host = magazine->lower.host;
 
 	/* Caches that were not destroyed: their objects go with the instance below. */
 	for (uint32_t i = 0; i < MAG_BINS; i++)
@@ -292,13 +285,13 @@ static void mag_destroy(void *inst)
 			mag_bin_forget(magazine, &magazine->bins[i]);
 			mag_bin_close(magazine, &magazine->bins[i]);
 		}
-	lower_caches_close(&magazine->all);
+	lower_close(&magazine->lower);
 	for (size_t i = 0; i < magazine->nr_chunks; i++)
 		if (magazine->marks[i])
-			host->meta_free(magazine->self, magazine->marks[i], MAG_CHUNK / 16);
+			host->meta_free(magazine->lower.self, magazine->marks[i], MAG_CHUNK / 16);
 	host->lock_destroy(&magazine->lock);
-	host->meta_free(magazine->self, magazine->marks, magazine->nr_chunks * sizeof(*magazine->marks));
-	host->meta_free(magazine->self, magazine, sizeof(*magazine));
+	host->meta_free(magazine->lower.self, magazine->marks, magazine->nr_chunks * sizeof(*magazine->marks));
+	host->meta_free(magazine->lower.self, magazine, sizeof(*magazine));
 }
 
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &mag_pages_ops),

@@ -10,7 +10,9 @@
 #define LOAM_MAGAZINE_H
 
 #include "../common/classes.h"
+#include "../common/count.h"
 #include "../common/lower.h"
+#include "../common/misuse.h"
 #include "../common/ptrset.h"
 
 #define MAG_BINS 512           /* kinds of items with a place in the local areas */
@@ -69,11 +71,9 @@ struct mag_cache {
 };
 
 struct magazine {
+	struct lower lower; /* first */
 	struct loam_local local;
-	const struct loam_host *host;
 	const struct loam_map *map;
-	struct loam_self *self;
-	const struct loam_port *heap, *objects, *pages, *any;
 	char *base;      /* the machine's memory */
 	size_t heap_max; /* bytes of the largest class in use */
 	uint8_t **marks; /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
@@ -82,8 +82,7 @@ struct magazine {
 	bool outside;    /* the heap below has given out blocks outside the machine's memory; atomic */
 	uint32_t rounds; /* the parameter */
 	size_t depot_bytes;
-	uint32_t caps; /* LOAM_OBJECTS_* of the instance below */
-	struct lower_caches all;
+	uint32_t caps;                      /* LOAM_OBJECTS_* of the instance below */
 	struct loam_lock lock;              /* of cache bins: who has which */
 	struct mag_cache *caches[MAG_BINS]; /* by bin; written under the lock; atomic */
 	const struct loam_zone *zones[LOAM_ZONES];
@@ -94,18 +93,13 @@ struct magazine {
 
 /* ---- counting ---- */
 
-static inline void mag_bump(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-}
-
 /* @counter: an offset in struct passed. */
 static inline void mag_passed(struct magazine *magazine, struct area *area, size_t counter, uint64_t n)
 {
 	if (loam_likely(area != NULL))
-		mag_bump((uint64_t *)((char *)&area->passed + counter), n);
+		count_own((uint64_t *)((char *)&area->passed + counter), n);
 	else
-		__atomic_fetch_add((uint64_t *)((char *)&magazine->shared + counter), n, __ATOMIC_RELAXED);
+		count_add((uint64_t *)((char *)&magazine->shared + counter), n);
 }
 
 static inline void mag_failed(struct magazine *magazine, struct area *area)
@@ -116,17 +110,17 @@ static inline void mag_failed(struct magazine *magazine, struct area *area)
 static inline void mag_came(struct area *area, struct bin *bin)
 {
 	if (loam_likely(area != NULL))
-		mag_bump(&area->pairs[bin->index].allocs, 1);
+		count_one(&area->pairs[bin->index].allocs);
 	else
-		__atomic_fetch_add(&bin->allocs, 1, __ATOMIC_RELAXED);
+		count_add(&bin->allocs, 1);
 }
 
 static inline void mag_went(struct area *area, struct bin *bin)
 {
 	if (loam_likely(area != NULL))
-		mag_bump(&area->pairs[bin->index].frees, 1);
+		count_one(&area->pairs[bin->index].frees);
 	else
-		__atomic_fetch_add(&bin->frees, 1, __ATOMIC_RELAXED);
+		count_add(&bin->frees, 1);
 }
 
 /* ---- the short ways ---- */
@@ -144,7 +138,7 @@ static inline void *mag_pop(struct pair *pair, uint32_t link)
 		return NULL;
 	pair->head = *mag_link(item, link);
 	__atomic_store_n(&pair->n, pair->n - 1, __ATOMIC_RELAXED);
-	mag_bump(&pair->allocs, 1);
+	count_one(&pair->allocs);
 	return item;
 }
 
@@ -159,7 +153,7 @@ static inline bool mag_push(struct pair *pair, void *item, uint32_t link)
 	/* Release: in a child of fork the list behind the head is whole. */
 	__atomic_store_n(&pair->head, item, __ATOMIC_RELEASE);
 	__atomic_store_n(&pair->n, pair->n + 1, __ATOMIC_RELAXED);
-	mag_bump(&pair->frees, 1);
+	count_one(&pair->frees);
 	return true;
 }
 

@@ -20,12 +20,12 @@ static uint32_t class_of_size(const struct magazine *magazine, size_t usable)
 }
 
 /* The class of a block; CLASSES_FINE: it is none of ours. */
-static inline uint32_t class_of(const struct magazine *magazine, const void *ptr, struct page *page)
+static inline uint32_t class_of(struct magazine *magazine, const void *ptr, struct page *page)
 {
 	const uint8_t *mark;
 
 	if (loam_unlikely(!page))
-		return class_of_size(magazine, lower_heap_usable(magazine->heap, ptr, NULL));
+		return class_of_size(magazine, lower_heap_usable_size(magazine, ptr, NULL));
 	mark = mag_mark(magazine, ptr);
 	return loam_likely(mark && *mark && !((uintptr_t)ptr % 16)) ? *mark - 1u : CLASSES_FINE;
 }
@@ -36,14 +36,14 @@ static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
 	struct magazine *magazine = inst;
 	uint32_t class = class_of(magazine, ptr, page);
 
-	return class == CLASSES_FINE ? lower_heap_usable(magazine->heap, ptr, page) : classes_fine_size(class);
+	return class == CLASSES_FINE ? lower_heap_usable_size(magazine, ptr, page) : classes_fine_size(class);
 }
 
 /* Not from a magazine: too large, aligned, or of a zone. A foreign block may go to one when it is freed. */
 static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct area *area = loam_area(&magazine->local);
-	void *ptr = loam_heap_alloc(magazine->heap, bytes, align, gfp);
+	void *ptr = lower_heap_alloc(magazine, bytes, align, gfp);
 	struct page *page = loam_ptr_page(magazine->map, ptr);
 	uint32_t class = ptr ? class_of(magazine, ptr, page) : CLASSES_FINE;
 
@@ -54,7 +54,7 @@ static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, s
 	} else {
 		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
 		mag_passed(magazine, area, offsetof(struct passed, bytes_in),
-			   lower_heap_usable(magazine->heap, ptr, page));
+			   lower_heap_usable_size(magazine, ptr, page));
 	}
 	return ptr;
 }
@@ -62,7 +62,7 @@ static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, s
 /* A foreign block's class is known by its size only: it is counted as what it will be when it comes back. */
 static LOAM_NOINLINE void *recount(struct magazine *magazine, struct area *area, uint32_t class, void *ptr)
 {
-	uint32_t real = class_of_size(magazine, lower_heap_usable(magazine->heap, ptr, NULL));
+	uint32_t real = class_of_size(magazine, lower_heap_usable_size(magazine, ptr, NULL));
 
 	mag_went(area, &magazine->bins[class]);
 	mag_came(area, &magazine->bins[real]);
@@ -93,9 +93,9 @@ static LOAM_NOINLINE void pass_free(struct magazine *magazine, void *ptr, struct
 {
 	struct area *area = loam_area(&magazine->local);
 
-	mag_passed(magazine, area, offsetof(struct passed, bytes_out), lower_heap_usable(magazine->heap, ptr, page));
+	mag_passed(magazine, area, offsetof(struct passed, bytes_out), lower_heap_usable_size(magazine, ptr, page));
 	mag_passed(magazine, area, offsetof(struct passed, frees), 1);
-	lower_heap_free(magazine->heap, ptr, page);
+	lower_heap_free(magazine, ptr, page);
 }
 
 /* Another chunk than last time, no area, a block outside, not in a class, no room: all but the usual. */
@@ -136,12 +136,12 @@ static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
 
 	/* A block of a class stays of its class. */
 	return page && !(mark && *mark) && bytes > 2 * magazine->heap_max &&
-	       lower_heap_resize(magazine->heap, ptr, page, bytes);
+	       lower_heap_resize(magazine, ptr, page, bytes);
 }
 
 static void heap_limits(void *inst, struct loam_heap_limits *limits)
 {
-	lower_heap_limits(((struct magazine *)inst)->heap, limits);
+	lower_heap_limits(inst, limits);
 	limits->min_align = limits->min_align > 16 ? limits->min_align : 16;
 }
 
@@ -166,14 +166,14 @@ static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache, u
 {
 	struct bin *bin = NULL;
 
-	loam_lock(magazine->host, &magazine->lock);
+	loam_lock(magazine->lower.host, &magazine->lock);
 	for (uint32_t i = MAG_CACHES; i < MAG_BINS && !bin; i++)
 		if (!magazine->caches[i]) {
 			__atomic_store_n(&magazine->caches[i], cache, __ATOMIC_RELEASE);
 			bin = &magazine->bins[i];
 			bin->index = i;
 		}
-	loam_unlock(magazine->host, &magazine->lock);
+	loam_unlock(magazine->lower.host, &magazine->lock);
 	if (bin)
 		mag_bin_open(magazine, bin->index, cache->base.pub.object_size, link);
 	return bin;
@@ -184,7 +184,7 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 {
 	struct magazine *magazine = inst;
 	struct loam_cache_args wide = *args;
-	struct lower_cache *base = NULL;
+	struct mag_cache *cache;
 	uint32_t link = 0;
 	int error;
 
@@ -192,14 +192,13 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 		link = (uint32_t)((args->object_size + 7) & ~(size_t)7);
 		wide.object_size = link + sizeof(void *);
 	}
-	error = lower_cache_new(&magazine->all, magazine->objects, &mag_objects_ops, magazine, &wide,
-				sizeof(struct mag_cache), &base);
-	*out = error ? NULL : &base->pub;
+	error = lower_cache_new(magazine, &mag_objects_ops, &wide, sizeof(*cache), out);
 	if (error)
 		return error;
-	base->pub.object_size = (uint32_t)args->object_size;
+	cache = (struct mag_cache *)*out;
+	cache->base.pub.object_size = (uint32_t)args->object_size;
 	if (may_cache(magazine, args))
-		((struct mag_cache *)base)->bin = bin_for(magazine, (struct mag_cache *)base, link);
+		cache->bin = bin_for(magazine, cache, link);
 	return 0;
 }
 
@@ -214,15 +213,15 @@ static int objects_destroy(struct loam_cache *pub)
 		mag_bin_forget(magazine, bin);
 		mag_drain_bin(magazine, bin);
 	}
-	error = lower_cache_destroy(&magazine->all, &cache->base);
+	error = lower_objects_destroy(pub);
 	if (error || !bin)
 		return error;
 	mag_passed(magazine, NULL, offsetof(struct passed, allocs), bin->allocs);
 	mag_passed(magazine, NULL, offsetof(struct passed, frees), bin->frees);
 	mag_bin_close(magazine, bin);
-	loam_lock(magazine->host, &magazine->lock);
+	loam_lock(magazine->lower.host, &magazine->lock);
 	__atomic_store_n(&magazine->caches[bin->index], NULL, __ATOMIC_RELEASE);
-	loam_unlock(magazine->host, &magazine->lock);
+	loam_unlock(magazine->lower.host, &magazine->lock);
 	return 0;
 }
 
@@ -231,7 +230,7 @@ static LOAM_NOINLINE void *pass_object(struct mag_cache *cache, gfp_t gfp)
 {
 	struct magazine *magazine = cache->base.filter;
 	struct area *area = loam_area(&magazine->local);
-	void *object = loam_cache_ops(cache->base.lower)->alloc(cache->base.lower, gfp);
+	void *object = lower_objects_alloc(&cache->base.pub, gfp);
 
 	if (object) {
 		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
@@ -259,9 +258,20 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 static LOAM_COLD void wrong_cache(struct mag_cache *cache, void *object)
 {
 	struct magazine *magazine = cache->base.filter;
+	struct lower *lower = &magazine->lower;
+	const struct page *page = loam_ptr_page(magazine->map, object);
+	const char *real = NULL;
 
-	magazine->host->report(magazine->self, LOAM_REPORT_WRONG_CACHE, object,
-			       "Wrong slab cache. %s but object is from another one", cache->base.pub.name);
+	/* Under the lock, for its name. */
+	loam_lock(lower->host, &lower->lock);
+	list_for_each (pos, &lower->caches) {
+		const struct loam_cache *other = &list_of(pos, struct lower_cache, link)->pub;
+
+		if (page && page->owner == other->owner)
+			real = other->name;
+	}
+	misuse_wrong_cache(lower->host, lower->self, cache->base.pub.name, object, page, real);
+	loam_unlock(lower->host, &lower->lock);
 }
 
 /* Told where the frames tell it; else the instance below will, when the object comes to it. */
@@ -284,7 +294,7 @@ static void objects_free(struct loam_cache *pub, void *object)
 	} else if (loam_unlikely(!cache->bin)) {
 		mag_passed(magazine, area, offsetof(struct passed, bytes_out), pub->object_size);
 		mag_passed(magazine, area, offsetof(struct passed, frees), 1);
-		loam_cache_ops(cache->base.lower)->free(cache->base.lower, object);
+		lower_objects_free(pub, object);
 	} else if (loam_unlikely(!area || !mag_push(&area->pairs[cache->bin->index], object, cache->bin->link))) {
 		mag_give(magazine, cache->bin, area, object);
 	}
@@ -301,17 +311,7 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 		if (area)
 			mag_drain_pair(magazine, cache->bin, &area->pairs[cache->bin->index]);
 	}
-	return lower_cache_shrink(cache->base.lower);
-}
-
-static int objects_each(void *inst, loam_cache_fn fn, void *arg)
-{
-	return lower_each(((struct magazine *)inst)->objects, fn, arg);
-}
-
-static void objects_limits(void *inst, struct loam_objects_limits *limits)
-{
-	lower_objects_limits(((struct magazine *)inst)->objects, limits);
+	return lower_objects_shrink(pub);
 }
 
 const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops),
@@ -320,8 +320,8 @@ const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops
 						  .alloc = objects_alloc,
 						  .free = objects_free,
 						  .shrink = objects_shrink,
-						  .each = objects_each,
-						  .limits = objects_limits };
+						  .each = lower_objects_each,
+						  .limits = lower_objects_limits };
 
 /* ---- pages: single ones are kept ---- */
 
@@ -333,7 +333,7 @@ static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn
 		magazine->zones[zone->id] = zone;
 		mag_bin_open(magazine, MAG_PAGES + zone->id, LOAM_PAGE_SIZE, MAG_PAGE_LINK);
 	}
-	return lower_pages_add(magazine->pages, zone, pfn, count);
+	return lower_pages_add(magazine, zone, pfn, count);
 }
 
 static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
@@ -344,7 +344,7 @@ static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsign
 	struct page *page = NULL;
 
 	if (order || flags & LOAM_PAGES_COLD) {
-		page = lower_pages_alloc(magazine->pages, zone, order, flags);
+		page = lower_pages_alloc(magazine, zone, order, flags);
 		/* In frames: a block may come back in parts, and single frames go to magazines. */
 		for (unsigned long i = 0; page && i < 1ul << order; i++)
 			mag_came(area, bin);
@@ -370,12 +370,13 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 	if (order) {
 		for (unsigned long i = 0; i < 1ul << order; i++)
 			mag_went(area, bin);
-		lower_pages_free(magazine->pages, zone, page, order);
+		lower_pages_free(magazine, zone, page, order);
 		return;
 	}
 	if (loam_unlikely(page->own[0] == &magazine->page_mark)) {
-		magazine->host->report(magazine->self, LOAM_REPORT_DOUBLE_FREE, loam_page_ptr(magazine->map, page),
-				       "frame %lu is free already", loam_page_pfn(magazine->map, page));
+		magazine->lower.host->report(magazine->lower.self, LOAM_REPORT_DOUBLE_FREE,
+					     loam_page_ptr(magazine->map, page), "frame %lu is free already",
+					     loam_page_pfn(magazine->map, page));
 		return;
 	}
 	page->own[0] = &magazine->page_mark;
@@ -403,17 +404,12 @@ static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long
 	struct bin *bin = &magazine->bins[MAG_PAGES + zone->id];
 	struct counting counting = { bin->index, 0 };
 
-	lower_pages_counts(magazine->pages, zone, counts);
-	magazine->host->areas(magazine->self, count_pair, &counting);
-	loam_lock(magazine->host, &bin->lock);
+	lower_pages_counts(magazine, zone, counts);
+	magazine->lower.host->areas(magazine->lower.self, count_pair, &counting);
+	loam_lock(magazine->lower.host, &bin->lock);
 	counting.frames += (unsigned long)bin->nr_full * bin->rounds;
-	loam_unlock(magazine->host, &bin->lock);
+	loam_unlock(magazine->lower.host, &bin->lock);
 	counts[0] += counting.frames;
-}
-
-static void pages_limits(void *inst, struct loam_pages_limits *limits)
-{
-	lower_pages_limits(((struct magazine *)inst)->pages, limits);
 }
 
 const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops),
@@ -421,4 +417,4 @@ const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops),
 					      .alloc = pages_alloc,
 					      .free = pages_free,
 					      .counts = pages_counts,
-					      .limits = pages_limits };
+					      .limits = lower_pages_limits };

@@ -34,13 +34,12 @@ static struct array *array_open(struct cache *cache)
 
 static LOAM_COLD void report_bad(struct cache *cache, struct slab *slab, void *object)
 {
-	struct slab_heap *heap = cache->heap;
+	bool begins = slab_number(cache, slab, (char *)object - cache->layout.left) < cache->num;
+	struct slabdebug_slab view;
 
-	if (slab_number(cache, slab, (char *)object - cache->layout.left) >= cache->num)
-		heap->host->report(heap->self, LOAM_REPORT_BAD_FREE, object, "%s: not the start of an object",
-				   cache->name);
-	else
-		heap->host->report(heap->self, LOAM_REPORT_DOUBLE_FREE, object, "%s: Object already free", cache->name);
+	if (cache->debug)
+		view = slab_view(slab);
+	slabdebug_bad_free(&cache->layout, cache->debug ? &view : NULL, object, begins);
 }
 
 /* Under the lock: whether the object's number is on the slab's stack. Linear, so for caches that are debugged. */
@@ -59,15 +58,15 @@ static bool on_stack(const struct cache *cache, const struct slab *slab, const c
 static void *alloc_locked(struct cache *cache, gfp_t gfp)
 {
 	const struct loam_host *host = cache->heap->host;
-	struct slab *slab;
 	char *place;
 
 	do {
 		loam_lock(host, &cache->lock);
 		place = slab_take(cache);
 		if (place && cache->debug) {
-			slab = page_slab(loam_ptr_page(cache->heap->map, place));
-			slabdebug_alloc(&cache->layout, loam_page_ptr(cache->heap->map, slab->page), place);
+			struct slabdebug_slab view = slab_view(page_slab(loam_ptr_page(cache->heap->map, place)));
+
+			slabdebug_alloc(&cache->layout, &view, place);
 		}
 		loam_unlock(host, &cache->lock);
 	} while (!place && slab_grow(cache, gfp));
@@ -78,20 +77,22 @@ static void *alloc_locked(struct cache *cache, gfp_t gfp)
 static void free_locked(struct cache *cache, struct slab *slab, void *object)
 {
 	const struct loam_host *host = cache->heap->host;
-	struct list_head gone = { &gone, &gone };
+	LIST_HEAD(gone);
 	char *place = (char *)object - cache->layout.left;
 	bool good;
 
 	loam_lock(host, &cache->lock);
 	good = slab_number(cache, slab, place) < cache->num && !(cache->debug && on_stack(cache, slab, place));
-	if (good && cache->debug)
-		slabdebug_free(&cache->layout, loam_page_ptr(cache->heap->map, slab->page), place);
+	if (good && cache->debug) {
+		struct slabdebug_slab view = slab_view(slab);
+
+		slabdebug_free(&cache->layout, &view, place);
+	}
 	good = good && slab_put(cache, slab, place, &gone);
-	loam_unlock(host, &cache->lock);
-	if (good)
-		count_add(&cache->frees, 1);
-	else
+	if (!good)
 		report_bad(cache, slab, object);
+	loam_unlock(host, &cache->lock);
+	count_add(&cache->frees, good);
 	slab_discard_all(cache, &gone);
 }
 
@@ -153,7 +154,7 @@ static void flush_locked(struct cache *cache, struct array *array, uint32_t n, s
 /** Give back all that the array holds. */
 void slab_array_drain(struct cache *cache, struct array *array)
 {
-	struct list_head gone = { &gone, &gone };
+	LIST_HEAD(gone);
 
 	loam_lock(cache->heap->host, &cache->lock);
 	flush_locked(cache, array, array->avail, &gone);
@@ -165,7 +166,7 @@ void slab_array_drain(struct cache *cache, struct array *array)
 LOAM_NOINLINE void slab_free_slow(struct cache *cache, struct slab *slab, void *object)
 {
 	struct array *array = cache->limit ? array_open(cache) : NULL;
-	struct list_head gone = { &gone, &gone };
+	LIST_HEAD(gone);
 
 	if (!array) {
 		free_locked(cache, slab, object);

@@ -2,30 +2,15 @@
 /* cache.c: caches and the role objects. */
 #include "slab.h"
 
+#include "../common/caches.h"
+#include "../common/misuse.h"
+
 #include <errno.h>
 #include <stdio.h>
-
-#define KNOWN_FLAGS                                                                                                    \
-	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA |                 \
-	 SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
 
 #define OFF_SLAB (LOAM_PAGE_SIZE / 8) /* from this size on the record lies elsewhere */
 
 /* ---- the layout of a slab ---- */
-
-/* An object's alignment: what was asked for, a cache line for small objects that want one, never under a pointer. */
-static uint32_t cache_align(const struct loam_cache_args *args)
-{
-	uint32_t align = args->align > 8 ? (uint32_t)args->align : 8, line = SLAB_LINE;
-
-	if (args->flags & SLAB_HWCACHE_ALIGN) {
-		/* Several small objects may share a line, each in its half, quarter or eighth. */
-		while (args->object_size <= line / 2 && line > 8)
-			line /= 2;
-		align = align > line ? align : line;
-	}
-	return align;
-}
 
 static size_t record_bytes(uint32_t num)
 {
@@ -82,13 +67,14 @@ static bool cache_layout(struct cache *cache, unsigned orders)
 {
 	size_t left;
 
-	cache->off_slab = cache->size >= OFF_SLAB;
+	/* What is written beyond an object of a debugged cache shall not reach the record. */
+	cache->off_slab = cache->debug || cache->size >= OFF_SLAB;
 	if (!order_choose(cache, orders))
 		return false;
 	left = (LOAM_PAGE_SIZE << cache->order) - slab_used(cache, cache->num);
 	cache->mgmt = (uint32_t)record_bytes(cache->num);
 	cache->reciprocal = ((1ull << 40) + cache->size - 1) / cache->size;
-	cache->colour_step = cache->align > SLAB_LINE ? cache->align : SLAB_LINE;
+	cache->colour_step = cache->align > CACHES_LINE ? cache->align : CACHES_LINE;
 	cache->colours = (uint32_t)(left / cache->colour_step) + 1;
 	cache->limit = cache->debug ? 0 : array_limit(cache->size);
 	cache->batch = (cache->limit + 1) / 2;
@@ -119,7 +105,7 @@ static int args_check(const struct slab_heap *heap, const struct loam_cache_args
 {
 	if (!args->object_size || args->object_size > runs_max(&heap->runs) || args->align > runs_max(&heap->runs))
 		return -EINVAL;
-	return args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS ? -EINVAL : 0;
+	return args->align & (args->align - 1) || args->flags & ~CACHES_FLAGS ? -EINVAL : 0;
 }
 
 /** A new cache, in the instance's list. NULL and *@error. Called without locks. */
@@ -144,14 +130,13 @@ struct cache *slab_cache_new(struct slab_heap *heap, const struct loam_cache_arg
 	cache->flags = args->flags;
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
-	cache->align = cache_align(args);
-	cache->gfp =
-		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->align = caches_align(args);
+	cache->gfp = loam_cache_gfp(args);
 	/* A constructed object is its holder's, also while it is free: no pattern may be written over it. */
 	cache->layout = (struct slabdebug){ .host = host, .self = heap->self, .name = cache->name };
 	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align,
 			 args->flags & (args->ctor ? ~SLAB_POISON : ~0u), false);
-	cache->debug = cache->layout.red_zone || cache->layout.poison;
+	cache->debug = cache->layout.on;
 	cache->size = cache->layout.size;
 	cache->usable = cache->debug || args->ctor ? cache->pub.object_size : cache->size;
 	if (!cache_layout(cache, heap->runs.orders))
@@ -224,12 +209,24 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 	return loam_likely(object != NULL) ? object : slab_alloc_slow(cache, gfp);
 }
 
-static LOAM_COLD void wrong_cache(struct cache *cache, void *object)
+static LOAM_COLD void wrong_cache(struct cache *cache, void *object, const struct page *page)
 {
 	struct slab_heap *heap = cache->heap;
+	const char *real = NULL;
 
-	heap->host->report(heap->self, LOAM_REPORT_WRONG_CACHE, object,
-			   "Wrong slab cache. %s but object is from another one", cache->name);
+	/* Under the lock, for its name. The words of a foreign frame are not ours to read. */
+	loam_lock(heap->host, &heap->lock);
+	list_for_each (pos, &heap->caches) {
+		const struct cache *other = list_of(pos, struct cache, link);
+		const struct slab *slab = page && page->owner == other->pub.owner ? page_slab(page) : NULL;
+
+		if (slab && slab->cache == other)
+			real = other->name;
+	}
+	if (!real && page && page->owner == heap->owner)
+		real = heap->fine ? "malloc" : "kmalloc"; /* a run of frames */
+	misuse_wrong_cache(heap->host, heap->self, cache->name, object, page, real);
+	loam_unlock(heap->host, &heap->lock);
 }
 
 static void objects_free(struct loam_cache *pub, void *object)
@@ -240,7 +237,7 @@ static void objects_free(struct loam_cache *pub, void *object)
 
 	/* A foreign frame's words are not ours to read. */
 	if (loam_unlikely(!slab || slab->cache != cache))
-		wrong_cache(cache, object);
+		wrong_cache(cache, object, page);
 	else if (loam_unlikely(slab_number(cache, slab, object) >= cache->num ||
 			       !array_push(cache_array(cache), object)))
 		slab_free_slow(cache, slab, object);
@@ -268,7 +265,7 @@ static void objects_free_bulk(struct loam_cache *pub, unsigned n, void **objects
 /* What waits in the shared array goes to its slabs. Under no lock. */
 static void drain_shared(struct cache *cache)
 {
-	struct list_head gone = { &gone, &gone };
+	LIST_HEAD(gone);
 
 	loam_lock(cache->heap->host, &cache->lock);
 	while (cache->shared_avail) {

@@ -9,16 +9,6 @@
 
 #define KERNEL_FIRST 2 /* the class of 32 */
 
-/* The smallest class whose every object has the alignment. */
-static uint32_t aligned_class(const struct slab_heap *heap, size_t bytes, size_t align)
-{
-	uint32_t i = classes_index(heap->fine, bytes > align ? bytes : align);
-
-	while (i < heap->nr_classes && classes_size(heap->fine, i) % align)
-		i++;
-	return i;
-}
-
 /* Objects are aligned as far as their size allows: a power of two to itself. */
 static struct cache *class_new(struct slab_heap *heap, uint32_t size, uint32_t flags, const char *prefix)
 {
@@ -37,10 +27,8 @@ int slab_heap_create(struct slab_heap *heap)
 {
 	uint32_t first = heap->fine ? 0 : KERNEL_FIRST;
 
-	heap->nr_classes = heap->fine ? CLASSES_FINE : CLASSES_KERNEL;
+	heap->nr_classes = classes_up_to(heap->fine, runs_max(&heap->runs));
 	heap->class_max = classes_size(heap->fine, heap->nr_classes - 1);
-	while (heap->class_max > runs_max(&heap->runs))
-		heap->class_max = classes_size(heap->fine, --heap->nr_classes - 1);
 	for (uint32_t i = first; i < heap->nr_classes; i++) {
 		heap->class[i] = class_new(heap, classes_size(heap->fine, i), 0, heap->fine ? "malloc" : "kmalloc");
 		if (!heap->class[i])
@@ -48,9 +36,7 @@ int slab_heap_create(struct slab_heap *heap)
 	}
 	for (uint32_t i = 0; i < first; i++)
 		heap->class[i] = heap->class[first];
-	for (size_t bytes = 1; bytes <= SLAB_SMALL_MAX; bytes += 8)
-		heap->small[(bytes + 7) / 8] = (uint8_t)classes_index(heap->fine, bytes + 7);
-	heap->small[0] = heap->small[1];
+	classes_small(heap->fine, heap->small);
 	return 0;
 }
 
@@ -84,7 +70,7 @@ static LOAM_NOINLINE void *heap_alloc_slow(struct slab_heap *heap, size_t bytes,
 	}
 	if (bytes > heap->class_max || align > LOAM_PAGE_SIZE || gfp & (__GFP_DMA | __GFP_DMA32))
 		return runs_alloc(&heap->runs, bytes, align, gfp);
-	class = aligned_class(heap, bytes, align);
+	class = classes_aligned_index(heap->fine, heap->nr_classes, bytes, align);
 	if (class >= heap->nr_classes)
 		return runs_alloc(&heap->runs, bytes, align, gfp);
 	return slab_alloc_slow(heap->class[class], gfp);
@@ -98,7 +84,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 
 	if (loam_unlikely(gfp & (__GFP_DMA | __GFP_DMA32) || align > 16))
 		return heap_alloc_slow(heap, bytes, align, gfp);
-	if (loam_likely(want <= SLAB_SMALL_MAX))
+	if (loam_likely(want <= CLASSES_SMALL))
 		object = array_pop(cache_array(heap->class[heap->small[(want + 7) >> 3]]));
 	else if (want <= heap->class_max)
 		object = array_pop(cache_array(heap->class[classes_index(heap->fine, want)]));

@@ -246,11 +246,12 @@ static void defect(struct checking *checking, const struct cache *cache, const s
 static void check_debug(struct checking *checking, const struct slab *slab, const struct stack_bits *bits)
 {
 	const struct cache *cache = slab->cache;
-	const char *base = loam_page_ptr(cache->heap->map, slab->page);
+	struct slabdebug_slab view = slab_view(slab);
 
 	for (uint32_t i = 0; i < cache->num; i++)
-		checking->defects += slabdebug_check(&cache->layout, base, slab->objects + (size_t)i * cache->size,
+		checking->defects += slabdebug_check(&cache->layout, &view, slab->objects + (size_t)i * cache->size,
 						     !on_stack(bits, i), checking->fn, checking->arg);
+	checking->defects += slabdebug_check_end(&cache->layout, &view, checking->fn, checking->arg);
 }
 
 static void check_slab(struct checking *checking, const struct cache *cache, const struct slab *slab, const char *list)

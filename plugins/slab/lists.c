@@ -9,6 +9,21 @@ static char *slab_base(const struct slab *slab)
 	return loam_page_ptr(slab->cache->heap->map, slab->page);
 }
 
+/** What ../common/slabdebug.h looks at. Under the lock. */
+struct slabdebug_slab slab_view(const struct slab *slab)
+{
+	const struct cache *cache = slab->cache;
+	struct slabdebug_slab view = { .base = slab_base(slab),
+				       .places = slab->objects,
+				       .bytes = LOAM_PAGE_SIZE << cache->order,
+				       .num = cache->num,
+				       .used = slab->active };
+
+	if (slab->active < cache->num)
+		view.free = slab->objects + (size_t)slab->free[slab->active] * cache->size;
+	return view;
+}
+
 /* A block of frames for a slab. */
 static struct page *slab_getpages(struct cache *cache, gfp_t gfp)
 {
@@ -33,13 +48,13 @@ static uint32_t slab_colour(struct cache *cache)
 /* Constructed objects are built now, for all their lives. */
 static void slab_fill(struct cache *cache, struct slab *slab)
 {
-	char *base = slab_base(slab);
-
 	for (uint32_t i = 0; i < cache->num; i++)
 		slab->free[i] = (uint16_t)i;
-	if (cache->debug)
-		slabdebug_slab(&cache->layout, slab->objects,
-			       (size_t)(base + (LOAM_PAGE_SIZE << cache->order) - slab->objects), cache->num);
+	if (cache->debug) {
+		struct slabdebug_slab view = slab_view(slab);
+
+		slabdebug_fill(&cache->layout, &view);
+	}
 	for (uint32_t i = 0; cache->ctor && i < cache->num; i++)
 		cache->ctor(slab->objects + (size_t)i * cache->size + cache->layout.left);
 }
@@ -155,7 +170,7 @@ bool slab_put(struct cache *cache, struct slab *slab, void *object, struct list_
 /** Give back empty slabs, about @pages frames of them. Returns the number of frames. May sleep. */
 unsigned long slab_reap(struct cache *cache, unsigned long pages)
 {
-	struct list_head gone = { &gone, &gone };
+	LIST_HEAD(gone);
 	unsigned long frames = 0;
 
 	loam_lock(cache->heap->host, &cache->lock);

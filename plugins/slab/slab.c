@@ -17,7 +17,8 @@
  * slab is used to begin successive slabs at different offsets, the slab's colour.
  *
  * Empty slabs are kept up to a limit, and given back when memory is short (shrink), but for caches with SLAB_NO_REAP. Caches
- * with red zones or poison do everything under their lock, in the kernel's layout (../common/slabdebug.h).
+ * that are debugged (SLAB_RED_ZONE, SLAB_POISON, SLAB_STORE_USER, SLAB_CONSISTENCY_CHECKS) do everything under their lock, in
+ * the kernel's layout (../common/slabdebug.h), and have their records off the slab, where nobody writes by mistake.
  *
  * What it costs: pointers in arrays, for each thread and cache; and memory goes back only when whole slabs are empty, which
  * objects in arrays prevent.

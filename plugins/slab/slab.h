@@ -10,14 +10,14 @@
 #define LOAM_SLAB_H
 
 #include "../common/classes.h"
+#include "../common/count.h"
+#include "../common/list.h"
 #include "../common/runs.h"
 #include "../common/slabdebug.h"
 
 #define SLAB_SLOTS 512 /* caches that have arrays in the local areas; later ones work without */
 #define SLAB_NO_SLOT UINT32_MAX
-#define SLAB_LINE 64u           /* bytes of a line of the processor's cache */
 #define SLAB_MAX_OBJECTS 60000u /* of one slab: numbers have 16 bits */
-#define SLAB_SMALL_MAX 1024     /* requests up to here find their class by one table look-up */
 
 struct cache;
 
@@ -88,7 +88,7 @@ struct slab_heap {
 	const struct loam_host *host;
 	const struct loam_map *map;
 	struct cache *class[CLASSES_FINE];
-	uint8_t small[SLAB_SMALL_MAX / 8 + 1]; /* (bytes + 7) / 8 to class */
+	uint8_t small[CLASSES_SMALL / 8 + 1]; /* (bytes + 7) / 8 to class */
 	uint32_t nr_classes;
 	bool fine;
 	size_t class_max; /* bytes of the largest class */
@@ -106,59 +106,6 @@ struct slab_heap {
 };
 
 /* ---- small tools ---- */
-
-static inline void list_init(struct list_head *head)
-{
-	head->next = head->prev = head;
-}
-
-static inline bool list_empty(const struct list_head *head)
-{
-	return head->next == head;
-}
-
-static inline void list_add(struct list_head *node, struct list_head *head)
-{
-	node->next = head->next;
-	node->prev = head;
-	head->next->prev = node;
-	head->next = node;
-}
-
-static inline void list_del(struct list_head *node)
-{
-	node->prev->next = node->next;
-	node->next->prev = node->prev;
-}
-
-static inline void list_move(struct list_head *node, struct list_head *head)
-{
-	list_del(node);
-	list_add(node, head);
-}
-
-#define list_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define list_for_each(pos, head) for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)
-#define list_for_each_safe(pos, head)                                                                                  \
-	for (struct list_head *pos = (head)->next, *pos##_next = pos->next; pos != (head);                             \
-	     pos = pos##_next, pos##_next = pos->next)
-
-/* A counter with one writer. Relaxed: readers want a recent value and order nothing by it. */
-static inline void count_one(uint64_t *counter)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-}
-
-/* A counter with many writers, relaxed for the same reason. */
-static inline void count_add(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline uint64_t count_read(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
 
 /** The record of the slab that a frame belongs to; written before any object of it was handed out. */
 static inline struct slab *page_slab(const struct page *page)
@@ -232,6 +179,7 @@ void *slab_take(struct cache *cache);
 bool slab_put(struct cache *cache, struct slab *slab, void *object, struct list_head *gone);
 void slab_discard(struct cache *cache, struct slab *slab);
 unsigned long slab_discard_all(struct cache *cache, struct list_head *slabs);
+struct slabdebug_slab slab_view(const struct slab *slab);
 unsigned long slab_reap(struct cache *cache, unsigned long pages);
 
 /* ---- cache.c ---- */

@@ -2,32 +2,16 @@
 /* cache.c: caches and the role objects. */
 #include "slub.h"
 
+#include "../common/caches.h"
+#include "../common/misuse.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define KNOWN_FLAGS                                                                                                    \
-	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA |                 \
-	 SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
-#define CACHE_LINE 64u
-
 static uint32_t log2_of(size_t n)
 {
 	return 63 - (uint32_t)__builtin_clzl(n);
-}
-
-/* An object's alignment: what was asked for, a cache line for small objects that want one, never under a pointer. */
-static uint32_t cache_align(const struct loam_cache_args *args)
-{
-	uint32_t align = args->align > 8 ? (uint32_t)args->align : 8, line = CACHE_LINE;
-
-	if (args->flags & SLAB_HWCACHE_ALIGN) {
-		/* Several small objects may share a line, each in its half, quarter or eighth. */
-		while (args->object_size <= line / 2 && line > 8)
-			line /= 2;
-		align = align > line ? align : line;
-	}
-	return align;
 }
 
 /*
@@ -45,11 +29,6 @@ static int order_for(uint32_t size, uint32_t least, uint32_t part, uint32_t max)
 	return -1;
 }
 
-static uint32_t order_least(uint32_t size)
-{
-	return size <= LOAM_PAGE_SIZE ? 0 : log2_of(size - 1) + 1 - LOAM_PAGE_SHIFT;
-}
-
 static uint32_t order_choose(uint32_t size, uint32_t least, uint32_t max)
 {
 	for (; least > 1; least--)
@@ -59,7 +38,7 @@ static uint32_t order_choose(uint32_t size, uint32_t least, uint32_t max)
 			if (order >= 0)
 				return (uint32_t)order;
 		}
-	return order_least(size);
+	return loam_pages_order(size);
 }
 
 /*
@@ -71,7 +50,7 @@ static void cache_orders(struct cache *cache)
 	struct slub *slub = cache->slub;
 	uint32_t top = slub->orders - 1, later;
 
-	cache->order_least = order_least(cache->size);
+	cache->order_least = loam_pages_order(cache->size);
 	cache->order = order_choose(cache->size, slub->fine ? 8 : 16, top < 3 ? top : 3);
 	if (cache->order < cache->order_least)
 		cache->order = cache->order_least;
@@ -83,7 +62,7 @@ static void cache_orders(struct cache *cache)
 	cache->order_max = later > cache->order ? later : cache->order;
 }
 
-static int cache_slot(struct cache *cache)
+static void cache_slot(struct cache *cache)
 {
 	struct slub *slub = cache->slub;
 	const struct loam_host *host = slub->host;
@@ -98,14 +77,13 @@ static int cache_slot(struct cache *cache)
 		}
 	list_add(&cache->link, &slub->caches);
 	loam_unlock(host, &slub->lock);
-	return 0;
 }
 
 static int args_check(const struct slub *slub, const struct loam_cache_args *args)
 {
 	if (!args->object_size || args->object_size > runs_max(&slub->runs) || args->align > LOAM_PAGE_SIZE)
 		return -EINVAL;
-	if (args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS)
+	if (args->align & (args->align - 1) || args->flags & ~CACHES_FLAGS)
 		return -EINVAL;
 	return 0;
 }
@@ -132,14 +110,13 @@ struct cache *slub_cache_new(struct slub *slub, const struct loam_cache_args *ar
 	cache->flags = args->flags;
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
-	cache->align = cache_align(args);
-	cache->gfp =
-		(args->flags & SLAB_CACHE_DMA ? __GFP_DMA : 0) | (args->flags & SLAB_CACHE_DMA32 ? __GFP_DMA32 : 0);
+	cache->align = caches_align(args);
+	cache->gfp = loam_cache_gfp(args);
 	/* A constructed object is its holder's, also while it is free: no pattern may be written over it. */
 	cache->layout = (struct slabdebug){ .host = host, .self = slub->self, .name = cache->name };
 	slabdebug_layout(&cache->layout, cache->pub.object_size, cache->align,
 			 args->flags & (args->ctor ? ~SLAB_POISON : ~0u), args->ctor != NULL);
-	cache->debug = cache->layout.red_zone || cache->layout.poison;
+	cache->debug = cache->layout.on;
 	cache->size = cache->layout.size;
 	cache->fp = cache->layout.link;
 	cache->usable = cache->debug || args->ctor ? cache->pub.object_size : cache->size;
@@ -208,12 +185,24 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 	return loam_likely(object != NULL) ? object : slub_alloc_slow(cache, gfp);
 }
 
-static LOAM_COLD void wrong_cache(struct cache *cache, void *object)
+static LOAM_COLD void wrong_cache(struct cache *cache, void *object, const struct page *page)
 {
 	struct slub *slub = cache->slub;
+	const char *real = NULL;
 
-	slub->host->report(slub->self, LOAM_REPORT_WRONG_CACHE, object,
-			   "Wrong slab cache. %s but object is from another one", cache->name);
+	/* Under the lock, for its name. The words of a foreign frame are not ours to read. */
+	loam_lock(slub->host, &slub->lock);
+	list_for_each (pos, &slub->caches) {
+		const struct cache *other = list_of(pos, struct cache, link);
+		const struct slab *slab = page && page->owner == other->pub.owner ? slub_page_slab(page) : NULL;
+
+		if (slab && slab->cache == other)
+			real = other->name;
+	}
+	if (!real && page && page->owner == slub->owner)
+		real = slub->fine ? "malloc" : "kmalloc"; /* a run of frames */
+	misuse_wrong_cache(slub->host, slub->self, cache->name, object, page, real);
+	loam_unlock(slub->host, &slub->lock);
 }
 
 static void objects_free(struct loam_cache *pub, void *object)
@@ -225,7 +214,7 @@ static void objects_free(struct loam_cache *pub, void *object)
 
 	/* Caches of one instance may share an owner only with themselves; a foreign frame's words are not ours to read. */
 	if (loam_unlikely(!slab || slab->cache != cache)) {
-		wrong_cache(cache, object);
+		wrong_cache(cache, object, page);
 		return;
 	}
 	area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
@@ -261,7 +250,7 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 	const struct loam_host *host = cache->slub->host;
 	struct area *area = cache->slot == SLUB_NO_SLOT ? NULL : loam_area(&cache->slub->local);
 	unsigned long frames = 0;
-	LOAM_EMPTY_LIST(empty);
+	LIST_HEAD(empty);
 
 	if (area && area->cold[cache->slot].partial.next)
 		slub_slot_shrink(cache, area, &empty);

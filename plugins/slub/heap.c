@@ -9,16 +9,6 @@
 
 #include <stdio.h>
 
-/* The smallest class whose every object has the alignment: slabs begin at a page, so the size must be a multiple of it. */
-static uint32_t aligned_class(const struct slub *slub, size_t bytes, size_t align)
-{
-	uint32_t i = classes_index(slub->fine, bytes > align ? bytes : align);
-
-	while (i < slub->nr_classes && classes_size(slub->fine, i) % align)
-		i++;
-	return i;
-}
-
 static struct cache *class_new(struct slub *slub, uint32_t size, uint32_t flags, const char *prefix)
 {
 	struct loam_cache_args args = {
@@ -34,18 +24,14 @@ static struct cache *class_new(struct slub *slub, uint32_t size, uint32_t flags,
 
 int slub_heap_create(struct slub *slub)
 {
-	slub->nr_classes = slub->fine ? CLASSES_FINE : CLASSES_KERNEL;
+	slub->nr_classes = classes_up_to(slub->fine, runs_max(&slub->runs));
 	slub->class_max = classes_size(slub->fine, slub->nr_classes - 1);
-	while (slub->class_max > runs_max(&slub->runs))
-		slub->class_max = classes_size(slub->fine, --slub->nr_classes - 1);
 	for (uint32_t i = 0; i < slub->nr_classes; i++) {
 		slub->class[i] = class_new(slub, classes_size(slub->fine, i), 0, slub->fine ? "malloc" : "kmalloc");
 		if (!slub->class[i])
 			return -1;
 	}
-	for (size_t bytes = 1; bytes <= SLUB_SMALL_MAX; bytes += 8)
-		slub->small[(bytes + 7) / 8] = (uint8_t)classes_index(slub->fine, bytes + 7);
-	slub->small[0] = slub->small[1];
+	classes_small(slub->fine, slub->small);
 	return 0;
 }
 
@@ -81,7 +67,7 @@ static LOAM_NOINLINE void *heap_alloc_slow(struct slub *slub, size_t bytes, size
 	}
 	if (bytes > slub->class_max || align > LOAM_PAGE_SIZE || gfp & (__GFP_DMA | __GFP_DMA32))
 		return runs_alloc(&slub->runs, bytes, align, gfp);
-	class = aligned_class(slub, bytes, align);
+	class = classes_aligned_index(slub->fine, slub->nr_classes, bytes, align);
 	if (class >= slub->nr_classes)
 		return runs_alloc(&slub->runs, bytes, align, gfp);
 	return slub_alloc_slow(slub->class[class], gfp);
@@ -95,7 +81,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	void *object;
 
 	/* Classes stand in the slots of their own numbers: they are the instance's first caches. */
-	if (loam_likely(want <= SLUB_SMALL_MAX && align <= 16 && !(gfp & (__GFP_DMA | __GFP_DMA32)))) {
+	if (loam_likely(want <= CLASSES_SMALL && align <= 16 && !(gfp & (__GFP_DMA | __GFP_DMA32)))) {
 		area = loam_area(&slub->local);
 		if (loam_likely(area != NULL)) {
 			object = slub_pop(&area->slots[slub->small[(want + 7) >> 3]], 0);

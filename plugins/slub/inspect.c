@@ -122,15 +122,14 @@ static void settle_area(void *arg, void *at)
 	for (uint32_t i = 0; i < SLUB_SLOTS; i++) {
 		struct cache *cache = slub->slots[i];
 		struct list_head *cold = &area->cold[i].partial;
-		LOAM_EMPTY_LIST(empty);
+		LIST_HEAD(empty);
 
 		if (!cache || !cold->next || area->cold[i].inbox == SLUB_CLOSED)
 			continue;
 		slub_slot_settle(cache, area, &empty);
 		/* Nothing may be given back now: what became empty stays. */
 		list_for_each_safe (pos, &empty) {
-			list_del(pos);
-			list_add(pos, cold);
+			list_move(pos, cold);
 			area->cold[i].nr_partial++;
 		}
 	}
@@ -254,6 +253,17 @@ static const char *misplaced(const struct slab *slab)
 		       : "not on its owner's list";
 }
 
+static void check_debug(struct checking *checking, const struct slab *slab, const uint64_t *bits)
+{
+	const struct cache *cache = slab->cache;
+	struct slabdebug_slab view = slub_view(slab);
+
+	for (uint32_t i = 0; i < slab->objects; i++)
+		checking->defects += slabdebug_check(&cache->layout, &view, slab->base + (size_t)i * cache->size,
+						     !(bits[i / 64] >> (i % 64) & 1), checking->fn, checking->arg);
+	checking->defects += slabdebug_check_end(&cache->layout, &view, checking->fn, checking->arg);
+}
+
 static int check_one(struct slab *slab, uint64_t *bits, void *arg)
 {
 	struct checking *checking = arg;
@@ -274,9 +284,8 @@ static int check_one(struct slab *slab, uint64_t *bits, void *arg)
 			defect(checking, slab, "a frame does not lead back to its slab");
 			break;
 		}
-	for (uint32_t i = 0; cache->debug && n >= 0 && i < slab->objects; i++)
-		checking->defects += slabdebug_check(&cache->layout, slab->base, slab->base + (size_t)i * cache->size,
-						     !(bits[i / 64] >> (i % 64) & 1), checking->fn, checking->arg);
+	if (cache->debug && n >= 0)
+		check_debug(checking, slab, bits);
 	return 0;
 }
 

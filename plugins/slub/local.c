@@ -48,7 +48,7 @@ static void disown(struct slab *slab, struct list_head *empty)
 static void disown_list(struct list_head *slabs, struct list_head *empty)
 {
 	list_for_each_safe (pos, slabs) {
-		list_del(pos);
+		list_del_init(pos);
 		disown(list_of(pos, struct slab, node), empty);
 	}
 }
@@ -87,7 +87,7 @@ static void slot_close(struct cache *cache, struct area *area, struct list_head 
 void slub_flush(void *inst, void *area)
 {
 	struct slub *slub = inst;
-	LOAM_EMPTY_LIST(empty);
+	LIST_HEAD(empty);
 
 	for (uint32_t i = 0; i < SLUB_SLOTS; i++) {
 		struct cache *cache = __atomic_load_n(&slub->slots[i], __ATOMIC_ACQUIRE);
@@ -106,8 +106,7 @@ void slub_slot_shrink(struct cache *cache, struct area *area, struct list_head *
 	slub_slot_settle(cache, area, empty);
 	list_for_each_safe (pos, &cold->partial)
 		if (!list_of(pos, struct slab, node)->inuse) {
-			list_del(pos);
-			list_add(pos, empty);
+			list_move(pos, empty);
 			cold->nr_partial--;
 		}
 }

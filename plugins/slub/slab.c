@@ -58,13 +58,27 @@ void slub_carve(struct slab *slab)
 	}
 }
 
+/** What ../common/slabdebug.h looks at. Under the lock of the cache. */
+struct slabdebug_slab slub_view(const struct slab *slab)
+{
+	return (struct slabdebug_slab){ .base = slab->base,
+					.places = slab->base,
+					.bytes = LOAM_PAGE_SIZE << slab->order,
+					.num = slab->objects,
+					.used = slab->inuse & ~SLUB_CURRENT,
+					.free = slab->free };
+}
+
 /* Debugged and constructed objects are made all at once, before the slab can be seen. */
 static void construct(struct slab *slab)
 {
 	struct cache *cache = slab->cache;
 
-	if (cache->debug)
-		slabdebug_slab(&cache->layout, slab->base, LOAM_PAGE_SIZE << slab->order, slab->objects);
+	if (cache->debug) {
+		struct slabdebug_slab view = slub_view(slab);
+
+		slabdebug_fill(&cache->layout, &view);
+	}
 	while (slab->carved < slab->objects)
 		slub_carve(slab);
 	for (uint32_t i = 0; cache->ctor && i < slab->objects; i++)
@@ -168,8 +182,55 @@ void slub_partial_del(struct slab *slab)
 {
 	struct cache *cache = slab->cache;
 
-	list_del(&slab->node);
+	list_del_init(&slab->node);
 	__atomic_store_n(&cache->nr_partial, cache->nr_partial - 1, __ATOMIC_RELAXED);
+}
+
+/* In a debugged cache: whether a link leads to a place of its slab, or is the last. */
+static bool link_ok(const struct slab *slab, const char *to)
+{
+	size_t off = (size_t)(to - slab->base), size = slab->cache->size;
+
+	return !to || (off % size == 0 && off / size < slab->objects);
+}
+
+/* What hangs on a broken link is lost. It counts as handed out. Under the lock. */
+static LOAM_COLD void list_cleared(struct slab *slab, const char *object)
+{
+	struct slabdebug_slab view = slub_view(slab);
+
+	slabdebug_tell(&slab->cache->layout, &view, object, "Freepointer corrupt", "Freelist cleared");
+	slab->free = NULL;
+	slab->inuse = slab->objects - 1;
+}
+
+static LOAM_COLD void list_cut(struct slab *slab, char *last)
+{
+	struct cache *cache = slab->cache;
+	struct slabdebug_slab view = slub_view(slab);
+
+	slub_link_set(cache, last, NULL);
+	slab->inuse = slab->objects;
+	for (void *at = slab->free; at; at = slub_link_get(cache, at))
+		slab->inuse--;
+	slabdebug_tell(&cache->layout, &view, last, "Freechain corrupt", "Object count adjusted");
+}
+
+/* Whether @object is free. A list that leaves its slab or leads back into itself is cut there. Under the lock. */
+static bool on_list(struct slab *slab, const char *object)
+{
+	char *last = NULL;
+	uint32_t n = 0;
+
+	for (char *at = slab->free; at; last = at, at = slub_link_get(slab->cache, at), n++) {
+		if (at == object)
+			return true;
+		if (n == slab->objects || !link_ok(slab, at)) {
+			list_cut(slab, last);
+			return false;
+		}
+	}
+	return false;
 }
 
 static void *pop_shared(struct cache *cache, struct slab *slab) LOAM_REQUIRES(cache->lock)
@@ -180,6 +241,8 @@ static void *pop_shared(struct cache *cache, struct slab *slab) LOAM_REQUIRES(ca
 		slub_carve(slab);
 	object = slab->free;
 	slab->free = slub_link_get(cache, object);
+	if (cache->debug && !link_ok(slab, slab->free))
+		list_cleared(slab, object);
 	slab->inuse++;
 	if (!slab->free && slab->carved == slab->objects)
 		slub_partial_del(slab);
@@ -206,31 +269,27 @@ static void *alloc_shared(struct cache *cache, gfp_t gfp)
 		slab = list_of(cache->partial.next, struct slab, node);
 	}
 	object = pop_shared(cache, slab);
-	if (cache->debug)
-		slabdebug_alloc(&cache->layout, slab->base, object);
+	if (cache->debug) {
+		struct slabdebug_slab view = slub_view(slab);
+
+		slabdebug_alloc(&cache->layout, &view, object);
+	}
 	count_add(&cache->allocs, 1);
 	loam_unlock(host, &cache->lock);
 	return cache->debug ? (char *)object + cache->layout.left : object;
 }
 
-/* Whether a debugged cache may take this object back; tells of it when not. Under the lock. */
-static bool debug_free_ok(struct cache *cache, struct slab *slab, char *object) LOAM_REQUIRES(cache->lock)
+/* The place of a debugged cache comes back; false, and told, when it may not. Under the lock. */
+static bool debug_free(struct cache *cache, struct slab *slab, char *place) LOAM_REQUIRES(cache->lock)
 {
-	struct slub *slub = cache->slub;
-	size_t off = (size_t)(object - slab->base);
+	bool begins = link_ok(slab, place), ok = begins && !on_list(slab, place);
+	struct slabdebug_slab view = slub_view(slab);
 
-	if (off % cache->size || off / cache->size >= slab->objects) {
-		slub->host->report(slub->self, LOAM_REPORT_BAD_FREE, object + cache->layout.left,
-				   "BUG %s: Invalid object pointer", cache->name);
-		return false;
-	}
-	for (void *at = slab->free; at; at = slub_link_get(cache, at))
-		if (at == object) {
-			slub->host->report(slub->self, LOAM_REPORT_DOUBLE_FREE, object + cache->layout.left,
-					   "BUG %s: Object already free", cache->name);
-			return false;
-		}
-	return true;
+	if (ok)
+		slabdebug_free(&cache->layout, &view, place);
+	else
+		slabdebug_bad_free(&cache->layout, &view, place + cache->layout.left, begins);
+	return ok;
 }
 
 /* Counted where it was freed, whoever owns the slab: so live = allocations - frees at any time. */
@@ -253,9 +312,7 @@ static bool free_shared(struct slab *slab, void *object, struct area *area)
 		object = (char *)object - cache->layout.left;
 	loam_lock(host, &cache->lock);
 	ok = !__atomic_load_n(&slab->owner, __ATOMIC_RELAXED);
-	if (ok && (!cache->debug || debug_free_ok(cache, slab, object))) {
-		if (cache->debug)
-			slabdebug_free(&cache->layout, slab->base, object);
+	if (ok && (!cache->debug || debug_free(cache, slab, object))) {
 		was_full = !slab->free && slab->carved == slab->objects;
 		slub_link_set(cache, object, slab->free);
 		slab->free = object;
@@ -318,7 +375,7 @@ static bool refill(struct cache *cache, struct area *area, gfp_t gfp)
 {
 	struct slab **current = slub_current(cache, area), *slab = *current;
 	struct cold *cold = &area->cold[cache->slot];
-	LOAM_EMPTY_LIST(empty);
+	LIST_HEAD(empty);
 
 	if (__atomic_load_n(&cold->inbox, __ATOMIC_RELAXED)) {
 		slub_slot_settle(cache, area, &empty);
@@ -337,7 +394,7 @@ static bool refill(struct cache *cache, struct area *area, gfp_t gfp)
 	}
 	if (!list_empty(&cold->partial)) {
 		slab = list_of(cold->partial.next, struct slab, node);
-		list_del(&slab->node);
+		list_del_init(&slab->node);
 		cold->nr_partial--;
 	} else {
 		slab = adopt(cache, area);
@@ -389,15 +446,13 @@ void slub_free_owned(struct area *area, struct slab *slab, void *object, struct 
 	struct cold *cold = &area->cold[cache->slot];
 
 	if (!slab->free && slab != *slub_current(cache, area)) {
-		list_del(&slab->node);
-		list_add(&slab->node, &cold->partial);
+		list_move(&slab->node, &cold->partial);
 		cold->nr_partial++;
 	}
 	slub_link_set(cache, object, slab->free);
 	slab->free = object;
 	if (--slab->inuse == 0 && cold->nr_partial > 1) {
-		list_del(&slab->node);
-		list_add(&slab->node, empty);
+		list_move(&slab->node, empty);
 		cold->nr_partial--;
 	}
 }
@@ -421,11 +476,9 @@ static bool free_remote(struct slab *slab, struct area *owner, void *object)
 /* A hardened cache at least sees an object freed twice in a row. */
 static bool twice(struct cache *cache, struct slab *slab, void *object)
 {
-	struct slub *slub = cache->slub;
-
 	if (cache->plain || slab->free != object)
 		return false;
-	slub->host->report(slub->self, LOAM_REPORT_DOUBLE_FREE, object, "BUG %s: Object already free", cache->name);
+	slabdebug_bad_free(&cache->layout, NULL, object, true);
 	return true;
 }
 
@@ -433,7 +486,7 @@ static bool twice(struct cache *cache, struct slab *slab, void *object)
 LOAM_NOINLINE void slub_free_slow(struct slab *slab, void *object, struct area *area)
 {
 	struct cache *cache = slab->cache;
-	LOAM_EMPTY_LIST(empty);
+	LIST_HEAD(empty);
 	struct area *owner;
 
 	for (;;) {

@@ -17,8 +17,9 @@
  * cache's lock until a thread adopts them.
  *
  * Objects are carved out of a slab a page at a time, so memory that is never asked for is never touched. Caches with a
- * constructor are built whole: objects stay constructed between uses, and their link lies behind them. Caches with red zones or
- * poison do everything under their lock, in the kernel's layout (../common/slabdebug.h).
+ * constructor are built whole: objects stay constructed between uses, and their link lies behind them. Caches that are debugged
+ * (SLAB_RED_ZONE, SLAB_POISON, SLAB_STORE_USER, SLAB_CONSISTENCY_CHECKS) do everything under their lock, in the kernel's layout
+ * (../common/slabdebug.h).
  *
  * What it costs: a slab belongs to one thread, so memory that is free in one thread's slabs does not serve another until the
  * thread ends; an idle owner's inbox keeps what others freed. SLUB shares that trade.

@@ -12,14 +12,13 @@
 #include <loam/plugin.h>
 
 #include "../common/classes.h"
+#include "../common/count.h"
+#include "../common/list.h"
 #include "../common/runs.h"
 #include "../common/slabdebug.h"
 
 #define SLUB_SLOTS 512 /* caches that have a place in the local areas; later ones work without */
 #define SLUB_NO_SLOT UINT32_MAX
-#define SLUB_SMALL_MAX 1024 /* requests up to here find their class by one table look-up */
-
-#define LOAM_EMPTY_LIST(name) struct list_head name = { &(name), &(name) }
 
 /** Objects of one slab, at the most: 8 bytes each in the largest order that cache_orders chooses for them. */
 #define SLUB_MAX_OBJECTS ((LOAM_PAGE_SIZE << 9) / 8)
@@ -96,7 +95,7 @@ struct cache {
 	uint32_t min_partial; /* empty slabs that may stay in the shared list */
 	gfp_t gfp;            /* the zone, for the DMA caches */
 	bool plain;           /* links are not encoded */
-	bool debug;           /* red zones or poison: every operation under the lock */
+	bool debug;           /* red zones, poison and the like: every operation under the lock */
 	uint64_t key;         /* of encoded links */
 	void (*ctor)(void *), (*dtor)(void *);
 	struct slabdebug layout;
@@ -120,7 +119,7 @@ struct slub {
 	const struct loam_host *host;
 	const struct loam_map *map;
 	struct cache *class[CLASSES_FINE];
-	uint8_t small[SLUB_SMALL_MAX / 8 + 1]; /* (bytes + 7) / 8 to class */
+	uint8_t small[CLASSES_SMALL / 8 + 1]; /* (bytes + 7) / 8 to class */
 	uint32_t nr_classes;
 	bool fine;
 	bool random, hardened;
@@ -140,55 +139,6 @@ struct slub {
 };
 
 /* ---- small tools ---- */
-
-static inline void list_init(struct list_head *head)
-{
-	head->next = head->prev = head;
-}
-
-static inline bool list_empty(const struct list_head *head)
-{
-	return head->next == head;
-}
-
-static inline void list_add(struct list_head *node, struct list_head *head)
-{
-	node->next = head->next;
-	node->prev = head;
-	head->next->prev = node;
-	head->next = node;
-}
-
-/* Leaves @node empty, so that a second removal is harmless. */
-static inline void list_del(struct list_head *node)
-{
-	node->prev->next = node->next;
-	node->next->prev = node->prev;
-	list_init(node);
-}
-
-#define list_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define list_for_each(pos, head) for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)
-#define list_for_each_safe(pos, head)                                                                                  \
-	for (struct list_head *pos = (head)->next, *pos##_next = pos->next; pos != (head);                             \
-	     pos = pos##_next, pos##_next = pos->next)
-
-/* A counter with one writer. Relaxed: readers want a recent value and order nothing by it. */
-static inline void count_one(uint64_t *counter)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-}
-
-/* A counter with many writers, relaxed for the same reason. */
-static inline void count_add(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
-}
-
-static inline uint64_t count_read(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
 
 /*
  * The slab of an object. The word was written when the slab was made, before any object of it was handed out, and whoever
@@ -269,6 +219,7 @@ static inline bool slub_push(struct slot *slot, struct slab *slab, void *object,
 /* ---- slab.c ---- */
 void *slub_alloc_slow(struct cache *cache, gfp_t gfp);
 void slub_free_slow(struct slab *slab, void *object, struct area *area);
+struct slabdebug_slab slub_view(const struct slab *slab);
 void slub_partial_add(struct slab *slab);
 void slub_partial_del(struct slab *slab);
 void slub_free_owned(struct area *area, struct slab *slab, void *object, struct list_head *empty);

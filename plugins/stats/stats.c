@@ -10,6 +10,7 @@
  * What was seen is told at halt and in the summary of loam exec. The mandatory counters are those of the instance below, which
  * nobody reaches but through here.
  */
+#include "../common/count.h"
 #include "../common/lower.h"
 
 #include <errno.h>
@@ -47,11 +48,8 @@ struct note {
 };
 
 struct stats {
+	struct lower lower; /* first */
 	struct loam_local local;
-	const struct loam_host *host;
-	struct loam_self *self;
-	const struct loam_port *heap, *objects, *pages, *any;
-	struct lower_caches caches;
 	uint64_t sample;
 	struct area shared; /* calls of threads without an area; counts may be lost */
 	struct note notes[NOTES];
@@ -59,17 +57,12 @@ struct stats {
 
 /* ---- recording ---- */
 
-static void bump(uint64_t *counter)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-}
-
 static struct area *area_of(struct stats *stats)
 {
 	struct area *area = loam_area(&stats->local);
 
 	if (loam_unlikely(!area))
-		area = stats->host->area(stats->self);
+		area = stats->lower.host->area(stats->lower.self);
 	return area ? area : &stats->shared;
 }
 
@@ -92,7 +85,7 @@ static uint64_t now(void)
 /** A call begins: the time when it is one of the sample, else 0. */
 static inline uint64_t begin(struct stats *stats, struct area *area)
 {
-	bump(&area->calls);
+	count_one(&area->calls);
 	return stats->sample && area->calls % stats->sample == 0 ? now() : 0;
 }
 
@@ -119,7 +112,7 @@ static void ended(struct stats *stats, struct area *area, const void *block)
 
 	if (loam_likely(__atomic_load_n(&note->block, __ATOMIC_ACQUIRE) != block))
 		return;
-	bump(&area->lives[bucket(now() - __atomic_load_n(&note->born, __ATOMIC_RELAXED), TIMES)]);
+	count_one(&area->lives[bucket(now() - __atomic_load_n(&note->born, __ATOMIC_RELAXED), TIMES)]);
 	__atomic_store_n(&note->block, NULL, __ATOMIC_RELEASE);
 }
 
@@ -128,23 +121,23 @@ static void came(struct stats *stats, struct area *area, const void *block, size
 	uint64_t end;
 
 	if (!block) {
-		bump(&area->failures);
+		count_one(&area->failures);
 		return;
 	}
-	bump(&area->allocs);
-	bump(&area->sizes[bucket(bytes, SIZES)]);
+	count_one(&area->allocs);
+	count_one(&area->sizes[bucket(bytes, SIZES)]);
 	if (!start)
 		return;
 	end = now();
-	bump(&area->alloc_ns[bucket(end - start, TIMES)]);
+	count_one(&area->alloc_ns[bucket(end - start, TIMES)]);
 	watch(stats, block, end);
 }
 
 static void went(struct area *area, uint64_t start)
 {
-	bump(&area->frees);
+	count_one(&area->frees);
 	if (start)
-		bump(&area->free_ns[bucket(now() - start, TIMES)]);
+		count_one(&area->free_ns[bucket(now() - start, TIMES)]);
 }
 
 /* ---- heap ---- */
@@ -154,7 +147,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
 	uint64_t start = begin(stats, area);
-	void *ptr = loam_heap_alloc(stats->heap, bytes, align, gfp);
+	void *ptr = lower_heap_alloc(stats, bytes, align, gfp);
 
 	came(stats, area, ptr, bytes, start);
 	return ptr;
@@ -165,7 +158,7 @@ static void *heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
 	uint64_t start = begin(stats, area);
-	void *ptr = lower_heap_zalloc(stats->heap, bytes, align, gfp);
+	void *ptr = lower_heap_zalloc(stats, bytes, align, gfp);
 
 	came(stats, area, ptr, bytes, start);
 	return ptr;
@@ -179,32 +172,17 @@ static void heap_free(void *inst, void *ptr, struct page *page)
 
 	ended(stats, area, ptr);
 	start = begin(stats, area);
-	lower_heap_free(stats->heap, ptr, page);
+	lower_heap_free(stats, ptr, page);
 	went(area, start);
-}
-
-static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
-{
-	return lower_heap_usable(((struct stats *)inst)->heap, ptr, page);
-}
-
-static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
-{
-	return lower_heap_resize(((struct stats *)inst)->heap, ptr, page, bytes);
-}
-
-static void heap_limits(void *inst, struct loam_heap_limits *limits)
-{
-	lower_heap_limits(((struct stats *)inst)->heap, limits);
 }
 
 static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops),
 					       .alloc = heap_alloc,
 					       .free = heap_free,
-					       .usable_size = heap_usable_size,
+					       .usable_size = lower_heap_usable_size,
 					       .zalloc = heap_zalloc,
-					       .resize = heap_resize,
-					       .limits = heap_limits };
+					       .resize = lower_heap_resize,
+					       .limits = lower_heap_limits };
 
 /* ---- objects ---- */
 
@@ -212,19 +190,7 @@ static const struct loam_objects_ops objects_ops;
 
 static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
-	struct stats *stats = inst;
-	struct lower_cache *cache = NULL;
-	int error = lower_cache_new(&stats->caches, stats->objects, &objects_ops, stats, args, sizeof(*cache), &cache);
-
-	*out = error ? NULL : &cache->pub;
-	return error;
-}
-
-static int objects_destroy(struct loam_cache *pub)
-{
-	struct lower_cache *cache = (struct lower_cache *)pub;
-
-	return lower_cache_destroy(&((struct stats *)cache->filter)->caches, cache);
+	return lower_cache_new(inst, &objects_ops, args, sizeof(struct lower_cache), out);
 }
 
 static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
@@ -232,7 +198,7 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 	struct lower_cache *cache = (struct lower_cache *)pub;
 	struct area *area = area_of(cache->filter);
 	uint64_t start = begin(cache->filter, area);
-	void *object = loam_cache_ops(cache->lower)->alloc(cache->lower, gfp);
+	void *object = lower_objects_alloc(pub, gfp);
 
 	came(cache->filter, area, object, pub->object_size, start);
 	return object;
@@ -246,47 +212,27 @@ static void objects_free(struct loam_cache *pub, void *object)
 
 	ended(cache->filter, area, object);
 	start = begin(cache->filter, area);
-	loam_cache_ops(cache->lower)->free(cache->lower, object);
+	lower_objects_free(pub, object);
 	went(area, start);
-}
-
-static unsigned long objects_shrink(struct loam_cache *pub)
-{
-	return lower_cache_shrink(((struct lower_cache *)pub)->lower);
-}
-
-static int objects_each(void *inst, loam_cache_fn fn, void *arg)
-{
-	return lower_each(((struct stats *)inst)->objects, fn, arg);
-}
-
-static void objects_limits(void *inst, struct loam_objects_limits *limits)
-{
-	lower_objects_limits(((struct stats *)inst)->objects, limits);
 }
 
 static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops),
 						     .create = objects_create,
-						     .destroy = objects_destroy,
+						     .destroy = lower_objects_destroy,
 						     .alloc = objects_alloc,
 						     .free = objects_free,
-						     .shrink = objects_shrink,
-						     .each = objects_each,
-						     .limits = objects_limits };
+						     .shrink = lower_objects_shrink,
+						     .each = lower_objects_each,
+						     .limits = lower_objects_limits };
 
 /* ---- pages ---- */
-
-static int pages_add(void *inst, const struct loam_zone *zone, unsigned long pfn, unsigned long count)
-{
-	return lower_pages_add(((struct stats *)inst)->pages, zone, pfn, count);
-}
 
 static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsigned order, unsigned flags)
 {
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
 	uint64_t start = begin(stats, area);
-	struct page *page = lower_pages_alloc(stats->pages, zone, order, flags);
+	struct page *page = lower_pages_alloc(stats, zone, order, flags);
 
 	came(stats, area, page, LOAM_PAGE_SIZE << order, start);
 	return page;
@@ -300,50 +246,25 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 
 	ended(stats, area, page);
 	start = begin(stats, area);
-	lower_pages_free(stats->pages, zone, page, order);
+	lower_pages_free(stats, zone, page, order);
 	went(area, start);
 }
 
-static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS])
-{
-	lower_pages_counts(((struct stats *)inst)->pages, zone, counts);
-}
-
-static void pages_limits(void *inst, struct loam_pages_limits *limits)
-{
-	lower_pages_limits(((struct stats *)inst)->pages, limits);
-}
-
 static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops),
-						 .add = pages_add,
+						 .add = lower_pages_add,
 						 .alloc = pages_alloc,
 						 .free = pages_free,
-						 .counts = pages_counts,
-						 .limits = pages_limits };
+						 .counts = lower_pages_counts,
+						 .limits = lower_pages_limits };
 
 /* ---- introspection ---- */
-
-static int stats_stat(void *inst, struct loam_stat *stat)
-{
-	struct stats *stats = inst;
-
-	stats->host->stat(stats->any, stat);
-	return 0;
-}
-
-static int stats_walk(void *inst, loam_walk_fn fn, void *arg)
-{
-	struct stats *stats = inst;
-
-	return stats->host->walk(stats->any, fn, arg);
-}
 
 static void sum_area(void *arg, void *at)
 {
 	uint64_t *sum = arg, *area = at;
 
 	for (size_t i = 0; i < sizeof(struct area) / sizeof(uint64_t); i++)
-		sum[i] += __atomic_load_n(&area[i], __ATOMIC_RELAXED);
+		sum[i] += count_read(&area[i]);
 }
 
 struct telling {
@@ -380,7 +301,7 @@ static void stats_tell(void *inst, void (*line)(void *arg, const char *text), vo
 	char text[120];
 
 	memset(&sum, 0, sizeof(sum));
-	stats->host->areas(stats->self, sum_area, &sum);
+	stats->lower.host->areas(stats->lower.self, sum_area, &sum);
 	sum_area(&sum, &stats->shared);
 	snprintf(text, sizeof(text), "allocations %llu, frees %llu, failures %llu", (unsigned long long)sum.allocs,
 		 (unsigned long long)sum.frees, (unsigned long long)sum.failures);
@@ -403,15 +324,9 @@ static int stats_create(const struct loam_host *host, const struct loam_args *ar
 
 	if (!stats)
 		return -ENOMEM;
-	stats->host = host;
-	stats->self = args->self;
 	stats->local = args->local;
-	stats->heap = args->lower[LOAM_ROLE_HEAP];
-	stats->objects = args->lower[LOAM_ROLE_OBJECTS];
-	stats->pages = args->lower[LOAM_ROLE_PAGES];
-	stats->any = args->ports[0];
 	stats->sample = (uint64_t)args->params[P_SAMPLE].i;
-	lower_caches_open(&stats->caches, host, args->self, 1);
+	lower_open(&stats->lower, host, args);
 	*inst = stats;
 	return 0;
 }
@@ -420,8 +335,8 @@ static void stats_destroy(void *inst)
 {
 	struct stats *stats = inst;
 
-	lower_caches_close(&stats->caches);
-	stats->host->meta_free(stats->self, stats, sizeof(*stats));
+	lower_close(&stats->lower);
+	stats->lower.host->meta_free(stats->lower.self, stats, sizeof(*stats));
 }
 
 static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &pages_ops),
@@ -431,4 +346,4 @@ static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &pages
 LOAM_PLUGIN(.name = "stats", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
 	    .summary = "filter: counts, sizes, times of calls and lives of blocks as histograms", LOAM_PARAMS(params),
 	    LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = stats_create,
-	    .destroy = stats_destroy, .flush = stats_flush, .stat = stats_stat, .walk = stats_walk, .tell = stats_tell);
+	    .destroy = stats_destroy, .flush = stats_flush, .stat = lower_stat, .walk = lower_walk, .tell = stats_tell);

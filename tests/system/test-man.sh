@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Help texts, manual pages and parameter tables agree, in both directions.
+# Help texts, manual pages and the tables of plugins agree, in both directions.
 . "${srcdir:-.}/tests/system/lib.sh"
 
 options_agree() {
@@ -13,11 +13,28 @@ options_agree() {
 		diff words page || fail "loam $c: the help and the page name other options"
 	done
 }
-parameters_agree() {
-	for p in buddy slub; do
-		"$LOAM" info $p | sed -n 's/^parameter \([^ ]*\) .*/\1/p' | sort >table
-		sed -n '/^\.Sh PARAMETERS/,/^\.Sh /s/^\.It Cm //p' "$srcdir/plugins/$p/loam-$p.7" | sort >page
-		diff table page || fail "$p: the plugin and its page name other parameters"
+plugins() { "$LOAM" list | sed 's/ .*//'; }
+# agree KIND HEADING: each plugin's table of them, and the part of its page under the heading.
+agree() {
+	for p in $(plugins); do
+		page=$srcdir/plugins/$p/loam-$p.7
+		[ -f "$page" ] || fail "$p: no manual page plugins/$p/loam-$p.7"
+		"$LOAM" info "$p" >info
+		sed -n "s/^$1 \([^ :]*\)[ :].*/\1/p" info | sort >table
+		sed -n "/^\.Sh $2/,/^\.Sh /s/^\.It Cm //p" "$page" | sort >items
+		diff table items || fail "$p: the plugin and its page name other $1s"
+	done
+}
+parameters_agree() { agree parameter PARAMETERS; }
+ports_agree() { agree port PORTS; }
+pages_and_plugins_agree() {
+	plugins | sort >listed
+	[ -s listed ] || fail "loam list shows no plugins"
+	for page in "$srcdir"/plugins/*/loam-*.7; do page=${page##*/loam-}; echo "${page%.7}"; done | sort >paged
+	diff listed paged || fail "plugins and manual pages are not the same ones"
+	for p in $(cat listed); do
+		grep -q "^\.Xr loam-$p 7" "$srcdir/doc/man/loam.1" || fail "loam.1 does not lead to loam-$p.7"
+		grep -q "loam-$p\.7" "$srcdir/plugins/plugins.am" || fail "loam-$p.7 is not installed"
 	done
 }
 machine_agrees() {
@@ -36,7 +53,9 @@ example_compiles() {
 	run 0 "$LOAM" info ./bump.so; out_has "role heap"
 }
 try options-agree options_agree
+try pages-and-plugins-agree pages_and_plugins_agree
 try parameters-agree parameters_agree
+try ports-agree ports_agree
 try machine-agrees machine_agrees
 try pages-are-clean pages_are_clean
 try example-compiles example_compiles

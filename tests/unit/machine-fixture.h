@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct loam__config *fixture_config;
 
@@ -46,6 +47,31 @@ static inline struct loam_stat fixture_stat(struct loam_self *self)
 
 	loam__stat(self, &stat);
 	return stat;
+}
+
+static int fixture_ear = -1;
+
+/* From now on what goes to standard error goes into a file, for fixture_heard. For the rest of the test's process. */
+static inline void fixture_listen(void)
+{
+	FILE *file = tmpfile();
+
+	ck_assert_ptr_nonnull(file);
+	fixture_ear = fileno(file);
+	ck_assert_int_eq(dup2(fixture_ear, STDERR_FILENO), STDERR_FILENO);
+}
+
+/* What was said since fixture_listen or the last call; good until the next one. */
+static inline const char *fixture_heard(void)
+{
+	static char text[1 << 20];
+	static off_t from;
+	ssize_t n = pread(fixture_ear, text, sizeof(text) - 1, from);
+
+	ck_assert_int_ge(n, 0);
+	text[n] = '\0';
+	from += n;
+	return text;
 }
 
 /* Run one suite in fork mode; what main() returns. */

@@ -273,14 +273,17 @@ START_TEST(freed_twice_is_found_out)
 	one = cache_new((struct loam_cache_args){ .name = "one", .object_size = 64 });
 	two = cache_new((struct loam_cache_args){ .name = "two", .object_size = 64 });
 	ptr = loam_cache_alloc(one, GFP_KERNEL);
+	fixture_listen();
 	loam_cache_free(two, ptr);
 	ck_assert_uint_eq(top->reports[LOAM_REPORT_WRONG_CACHE], 1);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "Wrong slab cache. two but object is from one (loam"));
 	loam_cache_free(one, ptr);
 	loam_cache_free(one, ptr);
 	ck_assert_uint_eq(top->reports[LOAM_REPORT_DOUBLE_FREE], 2);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "BUG one (Not tainted): Object already free (loam"));
 	page = loam__pages_alloc(&loam__machine.frames, GFP_KERNEL, 0, 0);
 	loam__pages_free(&loam__machine.frames, page, 0);
-	((const struct loam_pages_ops *)loam__machine.frames.link->ops)
+	loam_pages_ops(loam__machine.frames.link)
 		->free(loam__machine.frames.link->inst, &loam__machine.zones[LOAM_ZONE_NORMAL].pub, page, 0);
 	ck_assert_uint_eq(loam__machine.graph->frames->reports[LOAM_REPORT_DOUBLE_FREE], 1);
 }
@@ -542,6 +545,15 @@ END_TEST
 
 static const char *const libraries[] = { "glibc", "jemalloc", "mimalloc", "tcmalloc" };
 
+/* What looks for leaks finds one that tcmalloc makes when it is loaded: there it is left out. */
+static int nr_libraries(void)
+{
+	const char *sanitizer = getenv("LOAM_SANITIZER");
+	bool looks = getenv("LOAM_UNDER_VALGRIND") || (sanitizer && !strcmp(sanitizer, "address"));
+
+	return (int)LOAM_LEN(libraries) - looks;
+}
+
 START_TEST(a_library_s_malloc_is_a_heap)
 {
 	char text[300];
@@ -560,6 +572,8 @@ START_TEST(a_library_s_malloc_is_a_heap)
 		printf("(%s is not here: %s)\n", libraries[_i / 2], diag.first->text);
 		ck_assert_uint_eq(diag.count, 1);
 		ck_assert_int_ne(_i / 2, 0);
+		loam__diag_clear(&diag);
+		loam__config_free(config);
 		return;
 	}
 	top = loam__graph_find(loam__machine.graph, "top");
@@ -628,7 +642,7 @@ int main(void)
 	tcase_add_test(tc, pages_serve_as_a_heap_of_whole_blocks);
 	tcase_add_loop_test(tc, a_heap_serves_as_a_source_of_objects, 0, 2);
 	tcase_add_test(tc, who_asks_for_the_same_conversion_gets_the_same_instance);
-	tcase_add_loop_test(tc, a_library_s_malloc_is_a_heap, 0, 2 * LOAM_LEN(libraries));
+	tcase_add_loop_test(tc, a_library_s_malloc_is_a_heap, 0, 2 * nr_libraries());
 	tcase_add_loop_test(tc, what_is_no_malloc_is_refused, 0, 2);
 	suite_add_tcase(suite, tc);
 	return fixture_run(suite);

@@ -261,6 +261,48 @@ START_TEST(bitmap_reports_a_frame_that_is_freed_twice)
 }
 END_TEST
 
+START_TEST(pages_order_is_the_least_whose_block_has_the_bytes)
+{
+	ck_assert_uint_eq(loam_pages_order(0), 0);
+	ck_assert_uint_eq(loam_pages_order(LOAM_PAGE_SIZE), 0);
+	for (unsigned order = 0; order < LOAM_ORDERS; order++) {
+		ck_assert_uint_eq(loam_pages_order(LOAM_PAGE_SIZE << order), order);
+		ck_assert_uint_eq(loam_pages_order((LOAM_PAGE_SIZE << order) + 1), order + 1);
+	}
+}
+END_TEST
+
+static struct page range[65];
+static unsigned given_parts;
+
+/* In place of the host's: the parts come in order, aligned, each frame once. refcount: how often it came. */
+static void count_part(const struct loam_port *port, struct page *page, unsigned order)
+{
+	ck_assert_ptr_null(port);
+	ck_assert_uint_eq((unsigned long)(page - range) & ((1ul << order) - 1), 0);
+	for (unsigned long i = 0; i < 1ul << order; i++)
+		page[i]._refcount++;
+	given_parts++;
+}
+
+START_TEST(a_range_goes_back_whole_in_aligned_parts)
+{
+	const struct loam_map map = { .pages = range, .nr_pages = 64 };
+	const struct loam_host host = { .size = sizeof(host), .map = &map, .pages_free = count_part };
+
+	for (unsigned long first = 0; first <= 64; first++)
+		for (unsigned long end = first; end <= 64; end++) {
+			memset(range, 0, sizeof(range));
+			loam_pages_free_range(&host, NULL, range + first, end - first);
+			for (unsigned long i = 0; i < LOAM_LEN(range); i++)
+				ck_assert_int_eq(range[i]._refcount, i >= first && i < end);
+		}
+	given_parts = 0;
+	loam_pages_free_range(&host, NULL, range + 3, 29);
+	ck_assert_uint_eq(given_parts, 4); /* 3, 4-7, 8-15, 16-31 */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pages");
@@ -275,6 +317,8 @@ int main(void)
 	tcase_add_loop_test(tc, stat_counts_frames, 0, NR_PLUGINS);
 	tcase_add_test(tc, bitmap_takes_the_first_that_fits);
 	tcase_add_test(tc, bitmap_reports_a_frame_that_is_freed_twice);
+	tcase_add_test(tc, pages_order_is_the_least_whose_block_has_the_bytes);
+	tcase_add_test(tc, a_range_goes_back_whole_in_aligned_parts);
 	suite_add_tcase(suite, tc);
 	return fixture_run(suite);
 }

@@ -88,6 +88,8 @@ static unsigned defects(void)
 	return n;
 }
 
+#include "debug-reports.h"
+
 START_TEST(kmalloc_has_the_limits_of_slab)
 {
 	static const struct {
@@ -344,6 +346,23 @@ START_TEST(misuse_is_reported_and_harms_nothing)
 }
 END_TEST
 
+/* The same words where nothing is debugged, without the picture. */
+START_TEST(misuse_of_a_plain_cache_is_one_line)
+{
+	char *object = debug_boot(0, 64, 0);
+	const char *heard;
+
+	loam_cache_free(debug_cache, object + 8);
+	loam_cache_free(debug_cache, object);
+	loam_cache_free(debug_cache, object);
+	heard = fixture_heard();
+	must_say(heard, "%p: BUG c (Not tainted): Invalid object pointer %p (loam", (void *)(object + 8),
+		 (void *)(object + 8));
+	must_say(heard, "%p: BUG c (Not tainted): Object already free (loam", (void *)object);
+	ck_assert_uint_eq(count_in(heard, "\n"), 2);
+}
+END_TEST
+
 #define BLOCKS 3000
 static void *blocks[BLOCKS];
 
@@ -459,10 +478,12 @@ int main(void)
 	tcase_add_test(tc, free_slabs_over_the_limit_go_back_at_once);
 	tcase_add_test(tc, red_zones_and_poison_find_writes_out_of_bounds);
 	tcase_add_test(tc, misuse_is_reported_and_harms_nothing);
+	tcase_add_test(tc, misuse_of_a_plain_cache_is_one_line);
 	tcase_add_test(tc, a_thread_may_free_what_another_took_and_leave);
 	tcase_add_test(tc, exhaustion_to_the_last_object_and_back);
 	tcase_add_test(tc, a_child_of_fork_goes_on);
 	tcase_add_test(tc, walk_sees_what_waits_in_arrays_as_free);
 	suite_add_tcase(suite, tc);
+	suite_add_tcase(suite, debug_reports());
 	return fixture_run(suite);
 }

@@ -97,6 +97,8 @@ static void assert_sound(void)
 	ck_assert_uint_eq(live, fixture_stat(objects).live_blocks);
 }
 
+#include "debug-reports.h"
+
 START_TEST(kernel_classes_are_kmallocs)
 {
 	static const struct {
@@ -475,10 +477,82 @@ START_TEST(hardened_lists_report_a_double_free)
 	boot(MACHINE("32M", "freelist_hardened = on"));
 	ptr = take(100, 8);
 	give(ptr);
+	fixture_listen();
 	give(ptr);
+	must_say(fixture_heard(), "%p: BUG kmalloc-128 (Not tainted): Object already free (loam", ptr);
 	ck_assert_uint_eq(reports(LOAM_REPORT_DOUBLE_FREE), 1);
 	ck_assert_ptr_ne(take(100, 8), take(100, 8));
 	assert_sound();
+}
+END_TEST
+
+static const char *const link_settings[] = { MACHINE("32M", ""), MACHINE("32M", "freelist_hardened = on") };
+
+/* Three free objects of a debugged cache, the first one freed last; the link of one is broken. */
+static void break_link(char *freed[3], unsigned broken, void *garbage)
+{
+	struct loam_cache_args args = { .name = "c", .object_size = 64, .flags = SLAB_CONSISTENCY_CHECKS };
+
+	debug_cache = cache_new(args);
+	for (unsigned i = 0; i < 3; i++)
+		freed[i] = loam_cache_alloc(debug_cache, GFP_KERNEL);
+	for (unsigned i = 3; i--;)
+		loam_cache_free(debug_cache, freed[i]);
+	memcpy(freed[broken], &garbage, sizeof(garbage));
+	fixture_listen();
+}
+
+START_TEST(a_broken_link_is_found_when_its_object_is_taken)
+{
+	char *freed[3];
+	const char *heard;
+
+	boot(link_settings[_i]);
+	break_link(freed, 0, (void *)0x4141414141414141);
+	ck_assert_ptr_eq(loam_cache_alloc(debug_cache, GFP_KERNEL), freed[0]);
+	heard = fixture_heard();
+	must_say(heard, "%p: BUG c (Not tainted): Freepointer corrupt (loam", (void *)freed[0]);
+	must_say(heard, "Object %p @offset=", (void *)freed[0]);
+	must_say(heard, "FIX c: Freelist cleared\n");
+	ck_assert_ptr_nonnull(loam_cache_alloc(debug_cache, GFP_KERNEL));
+	ck_assert_uint_eq(check_all(), 0);
+}
+END_TEST
+
+START_TEST(a_broken_link_is_found_when_another_object_is_freed)
+{
+	char *freed[3], *object;
+	const char *heard;
+
+	boot(link_settings[_i]);
+	break_link(freed, 1, (void *)0x4141414141414141);
+	object = loam_cache_alloc(debug_cache, GFP_KERNEL);
+	ck_assert_ptr_eq(object, freed[0]);
+	loam_cache_free(debug_cache, object);
+	heard = fixture_heard();
+	must_say(heard, "%p: BUG c (Not tainted): Freechain corrupt (loam", (void *)freed[1]);
+	must_say(heard, "FIX c: Object count adjusted\n");
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_ptr_eq(loam_cache_alloc(debug_cache, GFP_KERNEL), freed[i]);
+	ck_assert_uint_eq(check_all(), 0);
+}
+END_TEST
+
+/* A link may also lead where a free object is, and so for ever round. */
+START_TEST(a_link_that_leads_back_is_found)
+{
+	char *freed[3], *object;
+
+	boot(MACHINE("32M", ""));
+	break_link(freed, 2, NULL);
+	memcpy(freed[2], &freed[1], sizeof(freed[1]));
+	object = loam_cache_alloc(debug_cache, GFP_KERNEL);
+	loam_cache_free(debug_cache, object);
+	must_say(fixture_heard(), "BUG c (Not tainted): Freechain corrupt (loam");
+	ck_assert_uint_eq(check_all(), 0);
+	for (unsigned i = 0; i < 300; i++)
+		ck_assert_ptr_nonnull(loam_cache_alloc(debug_cache, GFP_KERNEL));
+	ck_assert_uint_eq(check_all(), 0);
 }
 END_TEST
 
@@ -650,6 +724,9 @@ static Suite *suite(void)
 	tcase_add_test(t, poison_catches_a_write_after_free);
 	tcase_add_test(t, an_object_of_another_cache_is_reported_and_kept);
 	tcase_add_test(t, hardened_lists_report_a_double_free);
+	tcase_add_loop_test(t, a_broken_link_is_found_when_its_object_is_taken, 0, 2);
+	tcase_add_loop_test(t, a_broken_link_is_found_when_another_object_is_freed, 0, 2);
+	tcase_add_test(t, a_link_that_leads_back_is_found);
 	tcase_add_test(t, random_lists_hand_out_in_no_order);
 	tcase_add_test(t, exhausted_memory_fails_and_comes_back_whole);
 	tcase_add_test(t, dma_requests_come_from_the_dma_zone);
@@ -658,6 +735,7 @@ static Suite *suite(void)
 	tcase_set_timeout(f, 120);
 	tcase_add_loop_test(f, a_child_of_fork_uses_what_other_threads_had, 0, n);
 	suite_add_tcase(s, t);
+	suite_add_tcase(s, debug_reports());
 	suite_add_tcase(s, f);
 	return s;
 }
