@@ -454,27 +454,51 @@ int loam__host_walk(const struct loam_port *port, loam_walk_fn fn, void *arg)
 	return self->plugin->desc.walk ? self->plugin->desc.walk(self->inst, fn, arg) : -ENOTSUP;
 }
 
-void loam__tell(struct loam_self *self, void (*line)(void *arg, const char *text), void *arg) LOAM_UNCHECKED
+/* What is no op of a role runs under a serialised instance's lock too. */
+static struct loam_lock *enter(struct loam_self *self) LOAM_UNCHECKED
 {
 	struct loam_lock *lock = loam__serial_lock(self);
 
-	if (!self->plugin->desc.tell)
-		return;
 	if (lock)
 		loam_lock(&loam__machine.host, lock);
-	self->plugin->desc.tell(self->inst, line, arg);
+	return lock;
+}
+
+static void leave(struct loam_lock *lock) LOAM_UNCHECKED
+{
 	if (lock)
 		loam_unlock(&loam__machine.host, lock);
 }
 
-void loam__stat(struct loam_self *self, struct loam_stat *stat) LOAM_UNCHECKED
+void loam__tell(struct loam_self *self, void (*line)(void *arg, const char *text), void *arg)
 {
-	struct loam_lock *lock = loam__serial_lock(self);
+	struct loam_lock *lock;
+
+	if (!self->plugin->desc.tell)
+		return;
+	lock = enter(self);
+	self->plugin->desc.tell(self->inst, line, arg);
+	leave(lock);
+}
+
+void loam__stat(struct loam_self *self, struct loam_stat *stat)
+{
+	struct loam_lock *lock = enter(self);
 
 	*stat = (struct loam_stat){ .size = sizeof(*stat) };
-	if (lock)
-		loam_lock(&loam__machine.host, lock);
 	self->plugin->desc.stat(self->inst, stat);
-	if (lock)
-		loam_unlock(&loam__machine.host, lock);
+	leave(lock);
+}
+
+unsigned long loam__shrink(struct loam_self *self, unsigned long pages)
+{
+	struct loam_lock *lock;
+	unsigned long got;
+
+	if (!self->created || !self->plugin->desc.shrink)
+		return 0;
+	lock = enter(self);
+	got = self->plugin->desc.shrink(self->inst, pages);
+	leave(lock);
+	return got;
 }

@@ -24,7 +24,9 @@ struct reader {
 	int line;
 	struct loam__config *config;
 	struct loam__section *section;
-	bool skip; /* the section was refused: its keys are not looked at */
+	bool skip;    /* the section was refused: its keys are not looked at */
+	bool printed; /* by us: comments say where the lines once stood */
+	char *place;  /* the file that the last of those named */
 	struct loam_diag *diag;
 };
 
@@ -215,6 +217,24 @@ static bool line_ok(struct reader *reader, const char *line, size_t n)
 	return key_line_ok(reader, line, n);
 }
 
+/* ";@12 lab.conf": the next line stood on line 12 of lab.conf. */
+static bool place_line(struct reader *reader, const char *line, size_t n)
+{
+	char *name;
+	long at;
+
+	if (!reader->printed || n < 4 || memcmp(line, ";@", 2))
+		return false;
+	at = strtol(line + 2, &name, 10);
+	if (*name != ' ' || name >= line + n)
+		return false;
+	free(reader->place);
+	reader->place = strndup(name + 1, (size_t)(line + n - name - 1));
+	reader->file = reader->place ? reader->place : "?";
+	reader->line = (int)at - 1;
+	return true;
+}
+
 /* libinih's reader: the next line, or an empty comment in its place. */
 static char *next_line(char *buffer, int size, void *stream)
 {
@@ -231,7 +251,7 @@ static char *next_line(char *buffer, int size, void *stream)
 	n = (size_t)(end - line);
 	if (n && line[n - 1] == '\r')
 		n--;
-	if (!line_ok(reader, line, n)) {
+	if (place_line(reader, line, n) || !line_ok(reader, line, n)) {
 		strcpy(buffer, ";\n");
 		return buffer;
 	}
@@ -276,7 +296,10 @@ static int on_entry(void *user, const char *section, const char *key, const char
 
 static struct loam__config *read_text(const char *name, const char *text, size_t n, struct loam_diag *diag)
 {
-	struct reader reader = { .text = text, .end = text + n, .file = name, .diag = diag };
+	struct reader reader = { .text = text, .end = text + n, .diag = diag };
+
+	reader.file = name ? name : "configuration";
+	reader.printed = !name;
 
 	reader.config = calloc(1, sizeof(*reader.config));
 	if (!reader.config)
@@ -284,6 +307,7 @@ static struct loam__config *read_text(const char *name, const char *text, size_t
 	if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		reader.text += 3;
 	ini_parse_stream(next_line, &reader, on_entry, &reader);
+	free(reader.place);
 	return reader.config;
 }
 
@@ -364,19 +388,37 @@ bool loam__config_set(struct loam__config *config, const char *spec, struct loam
 	return true;
 }
 
+struct printing {
+	FILE *out;
+	const char *file;
+	int line;
+};
+
+/* Where the next line stood, unless it is behind the last one. */
+static void print_place(struct printing *printing, const char *file, int line)
+{
+	if (!printing->file || strcmp(printing->file, file) || line != printing->line + 1)
+		fprintf(printing->out, ";@%d %s\n", line, strchr(file, '\n') ? "?" : file);
+	printing->file = file;
+	printing->line = line;
+}
+
 char *loam__config_print(const struct loam__config *config)
 {
 	char *text = NULL;
 	size_t n;
-	FILE *out = open_memstream(&text, &n);
+	struct printing printing = { .out = open_memstream(&text, &n) };
 
-	if (!out)
+	if (!printing.out)
 		return NULL;
 	for (const struct loam__section *section = config->sections; section; section = section->next) {
-		fprintf(out, "[%s]\n", section->name);
-		for (const struct loam__entry *entry = section->entries; entry; entry = entry->next)
+		print_place(&printing, section->file, section->line);
+		fprintf(printing.out, "[%s]\n", section->name);
+		for (const struct loam__entry *entry = section->entries; entry; entry = entry->next) {
+			print_place(&printing, entry->file, entry->line);
 			/* No spaces: a line that could be read is not too long when it is printed. */
-			fprintf(out, "%s=%s\n", entry->key, entry->value);
+			fprintf(printing.out, "%s=%s\n", entry->key, entry->value);
+		}
 	}
-	return fclose(out) ? NULL : text;
+	return fclose(printing.out) ? NULL : text;
 }

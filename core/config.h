@@ -26,11 +26,14 @@ struct loam__config {
 
 /** Read the file at @path. Always returns a config (what could be read); every error is in @diag. NULL: out of memory. */
 LOAM_EXPORT struct loam__config *loam__config_file(const char *path, struct loam_diag *diag);
-/** Read @text; @name stands for the file in messages. */
+/** Read @text; @name stands for the file in messages. NULL: it was printed by us, and its messages name the first places. */
 LOAM_EXPORT struct loam__config *loam__config_text(const char *name, const char *text, struct loam_diag *diag);
 /** Apply "section.key=value" over what the file said; adds the section or the key when it is new. false: error in @diag. */
 LOAM_EXPORT bool loam__config_set(struct loam__config *config, const char *spec, struct loam_diag *diag);
-/** The whole as text that loam__config_text reads back to the same content. Caller frees. NULL: out of memory. */
+/**
+ * The whole as text that loam__config_text reads back to the same content, with comments that say where each line stood. Caller
+ * frees. NULL: out of memory.
+ */
 LOAM_EXPORT char *loam__config_print(const struct loam__config *config);
 LOAM_EXPORT void loam__config_free(struct loam__config *config);
 

@@ -37,11 +37,14 @@ static void put_number(struct text *text, uint64_t n, unsigned base)
 	put(text, digits + i);
 }
 
+/* A filter has no blocks of its own: whom it stands on knows them, though not which of them wait in the filter. */
 static void put_block(struct text *text, const struct loam_self *self, const void *addr, struct page *page)
 {
 	struct loam_span span = { .size = sizeof(span) };
 
-	if (!self->plugin->desc.find || self->plugin->desc.find(self->inst, addr, page, &span))
+	while (self && !self->plugin->desc.find)
+		self = self->lower;
+	if (!self || self->plugin->desc.find(self->inst, addr, page, &span))
 		return;
 	put(text, span.kind == LOAM_SPAN_LIVE ? ", live block of " : ", free block of ");
 	put_number(text, span.bytes, 10);

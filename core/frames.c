@@ -145,8 +145,8 @@ static unsigned long reclaim(unsigned long want)
 	for (unsigned i = graph->nr; i-- && got < want;) {
 		struct loam_self *self = graph->instances[i];
 
-		if (self->created && self->plugin->desc.shrink && !self->serial)
-			got += self->plugin->desc.shrink(self->inst, want - got);
+		if (!self->serial)
+			got += loam__shrink(self, want - got);
 	}
 	return got;
 }

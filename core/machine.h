@@ -135,6 +135,8 @@ LOAM_EXPORT unsigned loam__area_threads(void);
 LOAM_EXPORT void loam__tell(struct loam_self *self, void (*line)(void *arg, const char *text), void *arg);
 /** Sums over an instance. */
 LOAM_EXPORT void loam__stat(struct loam_self *self, struct loam_stat *stat);
+/** Ask an instance for up to @pages frames that it does not use; returns how many went back. Not from inside one of its ops. */
+LOAM_EXPORT unsigned long loam__shrink(struct loam_self *self, unsigned long pages);
 /** Take every lock of every instance, consumers first, as before a fork; and let go. For walk and check. */
 LOAM_EXPORT void loam__quiesce(void);
 LOAM_EXPORT void loam__resume(void);
@@ -155,7 +157,10 @@ LOAM_EXPORT uint64_t loam__meta_bytes(void);
 
 /* ---- proc.c: the kernel's text formats ---- */
 LOAM_EXPORT void loam__slabinfo(FILE *out); /* of every instance with the capability */
-/** Call @fn for each cache of @self, when its role objects tells of them. Returns what @fn returned non-zero, or 0. */
+/**
+ * Call @fn for each cache of @self, when its role objects tells of them and no filter in front of it does. Returns what @fn
+ * returned non-zero, or 0.
+ */
 LOAM_EXPORT int loam__caches(struct loam_self *self, loam_cache_fn fn, void *arg);
 LOAM_EXPORT void loam__buddyinfo(FILE *out);
 LOAM_EXPORT void loam__zoneinfo(FILE *out);

@@ -28,7 +28,7 @@ int loam__caches(struct loam_self *self, loam_cache_fn fn, void *arg)
 	const struct loam_link *link = &self->links[LOAM_ROLE_OBJECTS];
 	const struct loam_objects_ops *ops = link->ops;
 
-	return ops && ops->each ? ops->each(link->inst, fn, arg) : 0;
+	return ops && ops->each && !self->filter ? ops->each(link->inst, fn, arg) : 0;
 }
 
 void loam__buddyinfo(FILE *out)

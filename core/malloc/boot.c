@@ -149,6 +149,7 @@ static void open_face(struct loam__graph *graph)
 	}
 }
 
+/* From @text, or from the file at @path. @name: for messages; NULL: the text was printed by loam exec. */
 static bool boot(const char *name, const char *text, const char *path)
 {
 	struct loam_diag diag;
@@ -202,15 +203,20 @@ __attribute__((constructor)) static void constructor(int argc, char **argv, char
 {
 	const char *text, *path;
 	int saved = errno;
+	bool up;
 
 	(void)argc, (void)argv;
 	if (!environ)
 		environ = envp;
 	text = getenv("LOAM_CONFIG_TEXT");
 	path = getenv("LOAM_CONFIG");
-	if (!text && !(path && *path))
-		text = loam__default_config;
-	if (!boot(getenv("LOAM_CONFIG_TEXT") ? "LOAM_CONFIG_TEXT" : "default", text, path))
+	if (text)
+		up = boot(NULL, text, NULL);
+	else if (path && *path)
+		up = boot(NULL, NULL, path);
+	else
+		up = boot("default", loam__default_config, NULL);
+	if (!up)
 		_exit(1);
 	loam__crash_boot();
 	start_summary();

@@ -15,12 +15,8 @@ FACE_EXPORT int FACE(malloc_trim)(size_t pad)
 	unsigned long frames = 0;
 
 	(void)pad;
-	for (unsigned i = loam__face.graph ? loam__face.graph->nr : 0; i--;) {
-		struct loam_self *self = loam__face.graph->instances[i];
-
-		if (self->plugin->desc.shrink)
-			frames += self->plugin->desc.shrink(self->inst, ~0ul >> 1);
-	}
+	for (unsigned i = loam__face.graph ? loam__face.graph->nr : 0; i--;)
+		frames += loam__shrink(loam__face.graph->instances[i], ~0ul >> 1);
 	return frames > 0;
 }
 

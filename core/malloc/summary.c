@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,22 @@ struct numbers {
 	unsigned threads;
 	double fragmentation;
 };
+
+/* A line or a part of one. Without the C library's streams, which would allocate and so change what is told. */
+static void put(int fd, const char *fmt, ...) LOAM_PRINTF(2, 3);
+static void put(int fd, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	ssize_t written;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	written = n > 0 ? write(fd, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) : 0;
+	(void)written;
+}
 
 static int count_live(void *arg, const struct loam_span *span)
 {
@@ -78,9 +95,15 @@ static bool consistent(const struct numbers *numbers)
 	return numbers->allocs - numbers->frees == numbers->walked + numbers->large.blocks && !numbers->defects;
 }
 
+/* A foreign heap may not know what it holds. */
+static bool footprint_known(const struct numbers *numbers)
+{
+	return numbers->heap.footprint || !numbers->heap.live_blocks;
+}
+
 static void tell_line(void *arg, const char *text)
 {
-	dprintf(*(int *)arg, "  %s\n", text);
+	put(*(int *)arg, "  %s\n", text);
 }
 
 static void tell_all(int fd)
@@ -90,7 +113,7 @@ static void tell_all(int fd)
 
 		if (!self->plugin->desc.tell)
 			continue;
-		dprintf(fd, "[%s] %s\n", self->name, self->plugin->desc.name);
+		put(fd, "[%s] %s\n", self->name, self->plugin->desc.name);
 		loam__tell(self, tell_line, &fd);
 	}
 }
@@ -98,9 +121,9 @@ static void tell_all(int fd)
 static int cache_text(void *arg, const struct loam_cache_info *info)
 {
 	if (info->total_slabs)
-		dprintf(*(int *)arg, "  %-17s %8u %10llu %10llu %8llu\n", info->name, info->obj_size,
-			(unsigned long long)info->active_objs, (unsigned long long)info->total_objs,
-			(unsigned long long)info->total_slabs);
+		put(*(int *)arg, "  %-17s %8u %10llu %10llu %8llu\n", info->name, info->obj_size,
+		    (unsigned long long)info->active_objs, (unsigned long long)info->total_objs,
+		    (unsigned long long)info->total_slabs);
 	return 0;
 }
 
@@ -108,30 +131,34 @@ static void put_text(int fd, const struct numbers *n)
 {
 	const struct loam_self *heap = loam__face.graph->heap;
 
-	dprintf(fd, "loam %s: malloc of process %d served by [%s] %s, seed %llu\n", PACKAGE_VERSION, (int)getpid(),
-		heap->name, heap->plugin->desc.name, (unsigned long long)loam__machine.seed);
-	dprintf(fd, "  allocations       %llu\n  frees             %llu\n", (unsigned long long)n->allocs,
-		(unsigned long long)n->frees);
-	dprintf(fd, "  live              %llu blocks, %llu bytes usable, %llu requested\n",
-		(unsigned long long)(n->walked + n->large.blocks),
-		(unsigned long long)(n->walked_bytes + n->large.bytes), (unsigned long long)n->account.requested);
-	dprintf(fd, "  footprint         %llu bytes, at the peak %llu\n",
-		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak);
-	dprintf(fd, "  requested         %llu bytes at the peak of the footprint, at most %llu\n",
-		(unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
-	dprintf(fd, "  fragmentation     %.1f %%\n", n->fragmentation * 100);
-	dprintf(fd, "  large blocks      %llu live of %llu\n", (unsigned long long)n->large.blocks,
-		(unsigned long long)n->large.allocs);
-	dprintf(fd, "  metadata          %llu bytes\n", (unsigned long long)loam__meta_bytes());
-	if (consistent(n))
-		dprintf(fd, "  consistent        yes: allocations - frees = live blocks, check is clean\n");
+	put(fd, "loam %s: malloc of process %d served by [%s] %s, seed %llu\n", PACKAGE_VERSION, (int)getpid(),
+	    heap->name, heap->plugin->desc.name, (unsigned long long)loam__machine.seed);
+	put(fd, "  allocations       %llu\n  frees             %llu\n", (unsigned long long)n->allocs,
+	    (unsigned long long)n->frees);
+	put(fd, "  live              %llu blocks, %llu bytes usable, %llu requested\n",
+	    (unsigned long long)(n->walked + n->large.blocks), (unsigned long long)(n->walked_bytes + n->large.bytes),
+	    (unsigned long long)n->account.requested);
+	if (footprint_known(n))
+		put(fd, "  footprint         %llu bytes, at the peak %llu\n",
+		    (unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak);
 	else
-		dprintf(fd,
-			"  consistent        NO: allocations - frees = %llu, walk sees %llu, check found %llu; %u "
-			"threads alive\n",
-			(unsigned long long)(n->allocs - n->frees), (unsigned long long)(n->walked + n->large.blocks),
-			(unsigned long long)n->defects, n->threads);
-	dprintf(fd, "  cache               objsize     active      total    slabs\n");
+		put(fd, "  footprint         not known to this heap\n");
+	put(fd, "  requested         %llu bytes at the peak of the footprint, at most %llu\n",
+	    (unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
+	if (footprint_known(n))
+		put(fd, "  fragmentation     %.1f %%\n", n->fragmentation * 100);
+	put(fd, "  large blocks      %llu live of %llu\n", (unsigned long long)n->large.blocks,
+	    (unsigned long long)n->large.allocs);
+	put(fd, "  metadata          %llu bytes\n", (unsigned long long)loam__meta_bytes());
+	if (consistent(n))
+		put(fd, "  consistent        yes: allocations - frees = live blocks, check is clean\n");
+	else
+		put(fd,
+		    "  consistent        NO: allocations - frees = %llu, walk sees %llu, check found %llu; %u "
+		    "threads alive\n",
+		    (unsigned long long)(n->allocs - n->frees), (unsigned long long)(n->walked + n->large.blocks),
+		    (unsigned long long)n->defects, n->threads);
+	put(fd, "  cache               objsize     active      total    slabs\n");
 	loam__caches(loam__face.graph->heap, cache_text, &fd);
 	tell_all(fd);
 }
@@ -147,10 +174,10 @@ static int cache_json(void *arg, const struct loam_cache_info *info)
 
 	if (!info->total_slabs)
 		return 0;
-	dprintf(caches->fd,
-		"%s\n    {\"name\": \"%s\", \"objsize\": %u, \"active\": %llu, \"total\": %llu, \"slabs\": %llu}",
-		caches->comma, info->name, info->obj_size, (unsigned long long)info->active_objs,
-		(unsigned long long)info->total_objs, (unsigned long long)info->total_slabs);
+	put(caches->fd,
+	    "%s\n    {\"name\": \"%s\", \"objsize\": %u, \"active\": %llu, \"total\": %llu, \"slabs\": %llu}",
+	    caches->comma, info->name, info->obj_size, (unsigned long long)info->active_objs,
+	    (unsigned long long)info->total_objs, (unsigned long long)info->total_slabs);
 	caches->comma = ",";
 	return 0;
 }
@@ -159,24 +186,29 @@ static void put_json(int fd, const struct numbers *n)
 {
 	struct json_caches caches = { fd, "" };
 
-	dprintf(fd, "{\n  \"version\": \"%s\", \"seed\": %llu, \"pid\": %d,\n", PACKAGE_VERSION,
-		(unsigned long long)loam__machine.seed, (int)getpid());
-	dprintf(fd,
-		"  \"allocations\": %llu, \"frees\": %llu, \"live_blocks\": %llu, \"live_bytes\": %llu, \"requested\": "
-		"%llu,\n",
-		(unsigned long long)n->allocs, (unsigned long long)n->frees,
-		(unsigned long long)(n->walked + n->large.blocks),
-		(unsigned long long)(n->walked_bytes + n->large.bytes), (unsigned long long)n->account.requested);
-	dprintf(fd, "  \"footprint\": %llu, \"peak\": %llu, \"requested_at_peak\": %llu, \"peak_requested\": %llu,\n",
-		(unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak,
-		(unsigned long long)n->account.requested_at_peak, (unsigned long long)n->account.peak_requested);
-	dprintf(fd, "  \"fragmentation\": %.4f, \"metadata\": %llu, \"large_blocks\": %llu, \"threads\": %u,\n",
-		n->fragmentation, (unsigned long long)loam__meta_bytes(), (unsigned long long)n->large.blocks,
-		n->threads);
-	dprintf(fd, "  \"defects\": %llu, \"consistent\": %s,\n  \"caches\": [", (unsigned long long)n->defects,
-		consistent(n) ? "true" : "false");
+	put(fd, "{\n  \"version\": \"%s\", \"seed\": %llu, \"pid\": %d,\n", PACKAGE_VERSION,
+	    (unsigned long long)loam__machine.seed, (int)getpid());
+	put(fd,
+	    "  \"allocations\": %llu, \"frees\": %llu, \"live_blocks\": %llu, \"live_bytes\": %llu, \"requested\": "
+	    "%llu,\n",
+	    (unsigned long long)n->allocs, (unsigned long long)n->frees,
+	    (unsigned long long)(n->walked + n->large.blocks), (unsigned long long)(n->walked_bytes + n->large.bytes),
+	    (unsigned long long)n->account.requested);
+	if (footprint_known(n))
+		put(fd,
+		    "  \"footprint\": %llu, \"peak\": %llu, \"requested_at_peak\": %llu, \"fragmentation\": %.4f,\n",
+		    (unsigned long long)(n->heap.footprint + n->large.bytes), (unsigned long long)n->account.peak,
+		    (unsigned long long)n->account.requested_at_peak, n->fragmentation);
+	else
+		put(fd,
+		    "  \"footprint\": null, \"peak\": null, \"requested_at_peak\": null, \"fragmentation\": null,\n");
+	put(fd, "  \"peak_requested\": %llu, \"metadata\": %llu, \"large_blocks\": %llu, \"threads\": %u,\n",
+	    (unsigned long long)n->account.peak_requested, (unsigned long long)loam__meta_bytes(),
+	    (unsigned long long)n->large.blocks, n->threads);
+	put(fd, "  \"defects\": %llu, \"consistent\": %s,\n  \"caches\": [", (unsigned long long)n->defects,
+	    consistent(n) ? "true" : "false");
 	loam__caches(loam__face.graph->heap, cache_json, &caches);
-	dprintf(fd, "\n  ]\n}\n");
+	put(fd, "\n  ]\n}\n");
 }
 
 static void at_exit(void)

@@ -25,7 +25,7 @@ refused() {
 		exec) skip_exec || run 1 "$LOAM" exec c.conf -- touch started ;;
 		*) run 1 "$LOAM" $command c.conf ;;
 		esac
-		err_lines 1; err_has ":$line: "; err_has "$2"
+		err_lines 1; err_has "c.conf:$line: "; err_has "$2"
 		[ ! -e started ] || fail "$command: the program was started"
 		[ ! -e telltale ] || fail "$command: code of the refused plugin has run"
 	done

@@ -36,6 +36,22 @@ summary() {
 	run 0 "$LOAM" exec --summary -- bash -c '(ls; ls) >/dev/null; true'
 	[ "$(grep -c 'malloc of process' err)" -eq 1 ] || fail "more than one summary"
 }
+# What is told must not depend on the telling.
+summary_changes_nothing() {
+	printf '[machine]\nbacking = anon\n[f]\nplugin = buddy\n[o]\nplugin = slub\npages = f\n[top]\nplugin = stats\nlower = o\n[malloc]\nheap = top\n' >stats.conf
+	run 0 "$LOAM" exec stats.conf --summary=sum -- ls /
+	face=$(sed -n 's|^  allocations  *\([0-9]*\)$|\1|p' sum) watched=$(sed -n 's/^  allocations \([0-9]*\), .*/\1/p' sum)
+	[ "$watched" -eq "$face" ] || fail "the face counts $face allocations, the filter $watched"
+}
+footprint_of_a_foreign_heap() {
+	printf '[machine]\nbacking = anon\n[f]\nplugin = foreign\nlibrary = %s\n[malloc]\nheap = f\n' "${1-glibc}" >f.conf
+	run 0 "$LOAM" exec f.conf --summary=sum -- ls /; grep -Eq 'footprint +[1-9][0-9]* bytes' sum || { cat sum; fail "glibc knows its footprint"; }
+	"$LOAM" exec f.conf -o f.library=jemalloc -- true 2>/dev/null || return 0
+	run 0 "$LOAM" exec f.conf -o f.library=jemalloc --summary=sum -- ls /
+	grep -q 'not known to this heap' sum || { cat sum; fail "a footprint of nothing"; }
+	run 0 "$LOAM" exec f.conf -o f.library=jemalloc --summary=sum --json -- ls /
+	is_json sum; grep -q '"footprint": null' sum || fail "a footprint of nothing"
+}
 preload_by_hand() {
 	lib=${LOAM_MALLOC_LIB:-$builddir/core/.libs/libloam-malloc.so.0}
 	LOAM_CONFIG=$srcdir/doc/examples/exec.conf LOAM_SUMMARY=- LD_PRELOAD=$lib run 0 ls /
@@ -98,6 +114,8 @@ try usage usage
 try refusals refusals
 try static-programs static_programs
 try summary summary
+try summary-changes-nothing summary_changes_nothing
+try footprint-of-a-foreign-heap footprint_of_a_foreign_heap
 try preload-by-hand preload_by_hand
 try closed-streams closed_streams
 try crash-is-explained crash_is_explained

@@ -121,7 +121,7 @@ START_TEST(what_is_printed_reads_back)
 	struct loam__config *config = read_text("[a]\nx = one two\n[e]\n[b]\ny = 2\n"), *again;
 	char *text = loam__config_print(config);
 
-	again = loam__config_text("g", text, &diag);
+	again = loam__config_text(NULL, text, &diag);
 	ck_assert_uint_eq(diag.count, 0);
 	ck_assert_str_eq(value(again, "a", "x"), "one two");
 	ck_assert_ptr_nonnull(loam__config_section(again, "e"));
@@ -129,6 +129,36 @@ START_TEST(what_is_printed_reads_back)
 	free(text);
 	loam__config_free(config);
 	loam__config_free(again);
+}
+END_TEST
+
+START_TEST(what_was_printed_knows_where_it_stood)
+{
+	struct loam__config *config = read_text("\n[a]\nx = 1\ny = 2\n\n\nz = 3\n"), *again;
+	struct loam__entry *z;
+	char *text;
+
+	ck_assert(loam__config_set(config, "a.y=4", &diag));
+	text = loam__config_print(config);
+	again = loam__config_text(NULL, text, &diag);
+	z = loam__section_entry(loam__config_section(again, "a"), "z");
+	ck_assert_str_eq(z->file, "f");
+	ck_assert_int_eq(z->line, 7);
+	ck_assert_str_eq(loam__section_entry(loam__config_section(again, "a"), "y")->file, "-o");
+	ck_assert_int_eq(loam__config_section(again, "a")->line, 2);
+	free(text);
+	loam__config_free(config);
+	loam__config_free(again);
+}
+END_TEST
+
+/* Only what we printed ourselves has such comments. */
+START_TEST(a_comment_of_the_user_moves_no_line)
+{
+	struct loam__config *config = read_text(";@70 other.conf\n[a]\n");
+
+	ck_assert_int_eq(loam__config_section(config, "a")->line, 2);
+	loam__config_free(config);
 }
 END_TEST
 
@@ -167,6 +197,8 @@ int main(void)
 	tcase_add_test(t, five_errors_are_five_messages_in_order);
 	tcase_add_test(t, overrides_change_and_add);
 	tcase_add_test(t, what_is_printed_reads_back);
+	tcase_add_test(t, what_was_printed_knows_where_it_stood);
+	tcase_add_test(t, a_comment_of_the_user_moves_no_line);
 	tcase_add_test(t, a_file_that_is_not_there_is_an_error);
 	tcase_add_test(t, the_nearest_name_is_what_was_meant);
 	suite_add_tcase(s, t);

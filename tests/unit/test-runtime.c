@@ -210,6 +210,42 @@ START_TEST(an_address_is_described_in_words)
 }
 END_TEST
 
+START_TEST(behind_filters_an_address_still_leads_to_its_block)
+{
+	struct loam_self *top =
+		fixture_boot(BUDDY "[o]\nplugin = slub\npages = frames\n[m]\nplugin = magazine\nlower = o\n"
+				   "[top]\nplugin = stats\nlower = m\n",
+			     "top");
+	const struct loam_heap_ops *heap = top->links[LOAM_ROLE_HEAP].ops;
+	char *ptr = heap->alloc(top->inst, 64, 8, GFP_KERNEL), what[300];
+
+	loam__describe(ptr + 5, what, sizeof(what));
+	ck_assert_msg(strstr(what, "[top] stats, live block of 64 bytes") && strstr(what, "offset 5"), "%s", what);
+	heap->free(top->inst, ptr, loam_ptr_page(&loam__machine.map, ptr));
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
+static int count_cache(void *arg, const struct loam_cache_info *info)
+{
+	*(unsigned *)arg += !strcmp(info->name, "kmalloc-64");
+	return 0;
+}
+
+START_TEST(slabinfo_has_each_cache_once_behind_filters)
+{
+	unsigned n = 0;
+
+	fixture_boot(BUDDY "[o]\nplugin = slub\npages = frames\n[m]\nplugin = magazine\nlower = o\n"
+			   "[top]\nplugin = stats\nlower = m\n",
+		     NULL);
+	for (unsigned i = 0; i < loam__machine.graph->nr; i++)
+		loam__caches(loam__machine.graph->instances[i], count_cache, &n);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 START_TEST(a_program_can_have_a_machine_of_its_own)
 {
 	struct loam_config *config =
@@ -252,6 +288,8 @@ int main(void)
 	tcase_add_test(t, a_serialised_plugin_needs_no_locks_of_its_own);
 	tcase_add_test(t, a_program_can_have_a_machine_of_its_own);
 	tcase_add_test(t, an_address_is_described_in_words);
+	tcase_add_test(t, behind_filters_an_address_still_leads_to_its_block);
+	tcase_add_test(t, slabinfo_has_each_cache_once_behind_filters);
 	suite_add_tcase(s, t);
 	return fixture_run(s);
 }
