@@ -22,7 +22,7 @@ installed() {
 	fi
 	for h in "$inc"/loam/*.h; do
 		echo "#include <loam/$(basename "$h")>" >h.c
-		gcc -std=gnu11 -Wall -Wextra -Werror -I"$inc" -c h.c -o h.o || fail "$h in C"
+		gcc -std=c11 -Wall -Wextra -Werror -I"$inc" -c h.c -o h.o || fail "$h in C"
 		! command -v g++ >/dev/null || g++ -x c++ -std=c++17 -Wall -Wextra -Werror -I"$inc" -c h.c -o h.o || fail "$h in C++"
 	done
 	[ -n "$(find "$dest" -name loam.1)" ] || fail "no manual page"
