@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE 512
+#define REPORT 4096     /* bytes of a report's text */
+#define REPORT_LINES 40 /* what is beyond is left out */
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static const char *const kind_names[LOAM_REPORT_KINDS] = { "double free", "bad free", "corruption",
@@ -81,9 +84,42 @@ void loam__host_log(struct loam_self *self, enum loam_log_level level, const cha
 	put_line(line, n);
 }
 
+static size_t line_length(const char *text)
+{
+	return strcspn(text, "\n") + 1;
+}
+
+static void add_part(struct iovec *parts, int *n, const char *text, size_t bytes)
+{
+	parts[*n] = (struct iovec){ (char *)text, bytes };
+	++*n;
+}
+
+/*
+ * @head, the first line of @text and @tail, then the other lines, each behind @mark. In one write, so that the reports of
+ * several threads do not mix. @text ends with a newline.
+ */
+static void put_report(const char *head, const char *text, const char *tail, const char *mark)
+{
+	struct iovec parts[2 * REPORT_LINES + 3];
+	const char *line = text + line_length(text);
+	ssize_t written;
+	int n = 0;
+
+	add_part(parts, &n, head, strlen(head));
+	add_part(parts, &n, text, line_length(text) - 1);
+	add_part(parts, &n, tail, strlen(tail));
+	for (; *line && n < 2 * REPORT_LINES && loam__log_level() >= LOAM_LOG_WARN; line += line_length(line)) {
+		add_part(parts, &n, mark, strlen(mark));
+		add_part(parts, &n, line, line_length(line));
+	}
+	written = writev(STDERR_FILENO, parts, n);
+	(void)written;
+}
+
 void loam__report(struct loam_self *self, enum loam_report_kind kind, const void *ptr, const char *fmt, ...)
 {
-	char line[LINE + 1], text[LINE];
+	char head[LINE], tail[100], mark[LINE], text[REPORT + 2];
 	va_list args;
 	int n;
 
@@ -92,16 +128,19 @@ void loam__report(struct loam_self *self, enum loam_report_kind kind, const void
 	if (self)
 		__atomic_fetch_add(&self->reports[kind], 1, __ATOMIC_RELAXED);
 	va_start(args, fmt);
-	append(text, 0, fmt, args);
+	n = vsnprintf(text, REPORT, fmt, args);
 	va_end(args);
-	n = snprintf(line, LINE, "loam: %s: ", kind_names[kind]);
+	n = n < 0 ? 0 : n < REPORT ? n : REPORT - 1;
+	memcpy(text + n, "\n", 2);
+	n = snprintf(head, sizeof(head), "loam: %s: ", kind_names[kind]);
 	if (self)
-		n += snprintf(line + n, (size_t)(LINE - n), "[%s] %s: ", self->name, self->plugin->desc.name);
+		n += snprintf(head + n, sizeof(head) - (size_t)n, "[%s] %s: ", self->name, self->plugin->desc.name);
 	if (ptr)
-		n += snprintf(line + n, (size_t)(LINE - n), "%p: ", ptr);
-	n += snprintf(line + n, (size_t)(LINE - n), "%s (loam %s, seed %llu)", text, PACKAGE_VERSION,
-		      (unsigned long long)loam__machine.seed);
-	put_line(line, n);
+		snprintf(head + n, sizeof(head) - (size_t)n, "%p: ", ptr);
+	snprintf(tail, sizeof(tail), " (loam %s, seed %llu)\n", PACKAGE_VERSION,
+		 (unsigned long long)loam__machine.seed);
+	snprintf(mark, sizeof(mark), "loam: [%s] ", self ? self->name : "host");
+	put_report(head, text, tail, mark);
 	if (loam__machine.on_report == LOAM_ON_REPORT_STOP)
 		abort();
 }

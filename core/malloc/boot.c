@@ -134,13 +134,15 @@ static void open_face(struct loam__graph *graph)
 	loam__face.early = first_chunk;
 	if (nr_chunks == 1)
 		loam__face.early_bytes = EARLY_FIRST;
-	/* Every heap gives 16, by its own or because it is asked; one that cannot serves nothing. */
 	loam__face.align_max = least(limits.max_align, SIZE_MAX);
 	loam__face.heap = &graph->heap->top;
 	loam__face.owner = graph->heap->owner;
 	loam__face.heap_max = least(limits.max_size, SIZE_MAX / 2);
 	if (graph->large)
 		loam__face.heap_max = least(graph->large - 1, loam__face.heap_max);
+	/* malloc promises 16, and asks each heap for it. One that cannot give it serves nothing. */
+	if (loam__face.align_max < 16)
+		loam__face.heap_max = 0;
 	loam__face.ours_bytes = SIZE_MAX;
 	/* A heap without a limit leaves the large window empty. */
 	if (loam__face.foreign == loam__face.heap && loam__face.heap_max == SIZE_MAX / 2 && nr_chunks == 1) {

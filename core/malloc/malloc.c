@@ -51,10 +51,10 @@ static LOAM_NOINLINE void *alloc_slow(size_t bytes, size_t align)
 	return alloc_large(bytes, align);
 }
 
-/* Whether the heap serves this; not while heap_max is 0, until the machine is up. */
+/* Whether the heap serves this; not while heap_max is 0, until the machine is up. A heap that serves anything gives 16. */
 static inline bool served(size_t bytes, size_t align)
 {
-	return loam_likely(bytes <= loam__face.heap_max && align <= loam__face.align_max);
+	return loam_likely(bytes <= loam__face.heap_max && (align <= 16 || align <= loam__face.align_max));
 }
 
 /* @bytes is at least 1, @align at least 16 and a power of two. */

@@ -307,7 +307,11 @@ struct loam_host {
 	struct loam_cache *(*cache_create)(const struct loam_port *port, const struct loam_cache_args *args);
 	int (*cache_destroy)(struct loam_cache *cache);
 
-	/** Tell of misuse that a plugin detected. The machine's policy decides: go on, or stop. @ptr may be NULL. */
+	/**
+	 * Tell of misuse that a plugin detected. The machine's policy decides: go on, or stop. @ptr may be NULL. The text is
+	 * the finding in one line; further lines, up to 40 and 4 KiB in all, show what is around it, where LOAM_LOG's level
+	 * has warnings, and come before a stop.
+	 */
 	void (*report)(struct loam_self *self, enum loam_report_kind kind, const void *ptr, const char *fmt, ...)
 		LOAM_PRINTF(4, 5);
 	/** A line for the log, under LOAM_LOG's level. */

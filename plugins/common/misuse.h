@@ -10,12 +10,20 @@
 
 #define MISUSE_BUG "BUG %s (Not tainted): " /* the cache's name */
 #define MISUSE_ALREADY_FREE "Object already free"
+#define MISUSE_BAD_POINTER "Invalid object pointer %p" /* the address */
 
 /** @object is freed into the cache @name, but is free. */
 static inline void misuse_already_free(const struct loam_host *host, struct loam_self *self, const char *name,
 				       const void *object)
 {
 	host->report(self, LOAM_REPORT_DOUBLE_FREE, object, MISUSE_BUG MISUSE_ALREADY_FREE, name);
+}
+
+/** @ptr is freed into the cache @name, but no object begins there. */
+static inline void misuse_bad_pointer(const struct loam_host *host, struct loam_self *self, const char *name,
+				      const void *ptr)
+{
+	host->report(self, LOAM_REPORT_BAD_FREE, ptr, MISUSE_BUG MISUSE_BAD_POINTER, name, ptr);
 }
 
 /**

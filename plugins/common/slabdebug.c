@@ -5,6 +5,7 @@
 #include "misuse.h"
 
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -77,10 +78,31 @@ static uint64_t now_ms(void)
 
 /* ---- what a report shows ---- */
 
-#define say(debug, ...) (debug)->host->log((debug)->self, LOAM_LOG_WARN, __VA_ARGS__)
+/** The lines of a report behind the first one; the longest have less than 2 KiB. */
+struct picture {
+	const struct slabdebug *debug;
+	size_t n;
+	char text[2560];
+};
+
+/* One more line, as far as there is room. */
+static LOAM_PRINTF(2, 3) void say(struct picture *picture, const char *fmt, ...)
+{
+	size_t room = sizeof(picture->text) - picture->n;
+	va_list args;
+	int n;
+
+	if (room < 200)
+		return;
+	picture->text[picture->n++] = '\n';
+	va_start(args, fmt);
+	n = vsnprintf(picture->text + picture->n, room - 1, fmt, args);
+	va_end(args);
+	picture->n += n < 0 ? 0 : (size_t)n < room - 1 ? (size_t)n : room - 2;
+}
 
 /* Up to 16 bytes, as numbers and as letters. */
-static void dump_line(const struct slabdebug *debug, const char *label, const char *at, size_t n)
+static void dump_line(struct picture *picture, const char *label, const char *at, size_t n)
 {
 	char numbers[3 * 16 + 1], letters[16 + 1];
 
@@ -92,64 +114,64 @@ static void dump_line(const struct slabdebug *debug, const char *label, const ch
 		letters[i] = byte >= ' ' && byte <= '~' ? (char)byte : '.';
 	}
 	letters[n] = '\0';
-	say(debug, "%-8s %p: %-48s %s", label, (const void *)at, numbers, letters);
+	say(picture, "%-8s %p: %-48s %s", label, (const void *)at, numbers, letters);
 }
 
 /* @lines lines of the bytes from @at to @end, and as many from @fault on when that lies behind them. */
-static void dump(const struct slabdebug *debug, const char *label, const char *at, const char *end, int lines,
+static void dump(struct picture *picture, const char *label, const char *at, const char *end, int lines,
 		 const char *fault)
 {
 	const char *stop = at + 16 * (size_t)lines;
 
 	for (; at < end && at < stop; at += 16)
-		dump_line(debug, label, at, (size_t)(end - at));
+		dump_line(picture, label, at, (size_t)(end - at));
 	if (fault < at || fault >= end)
 		return;
 	at += (fault - at) & ~15l;
 	stop = at + 16 * (size_t)lines;
 	for (; at < end && at < stop; at += 16)
-		dump_line(debug, label, at, (size_t)(end - at));
+		dump_line(picture, label, at, (size_t)(end - at));
 }
 
-static void show_track(const struct slabdebug *debug, const struct track *track, const char *what)
+static void show_track(struct picture *picture, const struct track *track, const char *what)
 {
 	if (track->thread)
-		say(debug, "%s by thread %d age=%llu cpu=%u", what, track->thread,
+		say(picture, "%s by thread %d age=%llu cpu=%u", what, track->thread,
 		    (unsigned long long)(now_ms() - track->ms), track->cpu);
 }
 
-static void show_slab(const struct slabdebug *debug, const struct slabdebug_slab *slab)
+static void show_slab(struct picture *picture, const struct slabdebug_slab *slab)
 {
-	say(debug, "Slab %p objects=%u used=%u fp=0x%lx", (void *)slab->base, slab->num, slab->used,
-	    slab->free ? (unsigned long)slab->free + debug->left : 0);
+	say(picture, "Slab %p objects=%u used=%u fp=0x%lx", (void *)slab->base, slab->num, slab->used,
+	    slab->free ? (unsigned long)slab->free + picture->debug->left : 0);
 }
 
 /* The place at @at with all that is in it, as far as it fits. */
-static void show_place(const struct slabdebug *debug, const struct slabdebug_slab *slab, const char *at,
-		       const char *fault)
+static void show_place(struct picture *picture, const struct slabdebug_slab *slab, const char *at, const char *fault)
 {
+	const struct slabdebug *debug = picture->debug;
 	const char *object = at + debug->left, *end = object + debug->object_size, *red = at;
 
 	if (debug->tracks) {
-		show_track(debug, &tracks_of(debug, at)->alloc, "Allocated");
-		show_track(debug, &tracks_of(debug, at)->free, "Freed");
+		show_track(picture, &tracks_of(debug, at)->alloc, "Allocated");
+		show_track(picture, &tracks_of(debug, at)->free, "Freed");
 	}
-	show_slab(debug, slab);
-	say(debug, "Object %p @offset=%td", (const void *)object, object - slab->base);
+	show_slab(picture, slab);
+	say(picture, "Object %p @offset=%td", (const void *)object, object - slab->base);
 	/* Of a wide red zone the bytes next to the object, or those that were overwritten. */
 	if (debug->left > 32 && (fault < at || fault >= object - 32))
 		red = object - 32;
 	else if (debug->left > 32)
 		red = fault;
 	if (debug->left)
-		dump(debug, "Redzone", red, object, 2, NULL);
+		dump(picture, "Redzone", red, object, 2, NULL);
 	else if (object - slab->base >= 16)
-		dump(debug, "Bytes b4", object - 16, object, 1, NULL);
-	dump(debug, "Object", object, end, 4, fault);
+		dump(picture, "Bytes b4", object - 16, object, 1, NULL);
+	dump(picture, "Object", object, end, 4, fault);
 	if (debug->red_zone)
-		dump(debug, "Redzone", end, at + debug->link, 1, fault);
+		dump(picture, "Redzone", end, at + debug->link, 1, fault);
 	if (debug->link)
-		dump(debug, "Padding", at + debug->padding, at + debug->size, 1, fault);
+		dump(picture, "Padding", at + debug->padding, at + debug->size, 1, fault);
 }
 
 struct look {
@@ -162,26 +184,39 @@ struct look {
 	bool brief; /* what is around was shown, or is not to be */
 };
 
-/* The finding itself, and the first time what is around it. */
-static void tell(struct look *look, enum loam_report_kind kind, const char *ptr, const char *what, const char *fault)
+static void show(struct picture *picture, const struct look *look, const char *fault)
 {
-	const struct slabdebug *debug = look->debug;
+	const struct slabdebug_slab *slab = look->slab;
 
-	if (!look->brief)
-		say(debug, "=============================================================================");
-	debug->host->report(debug->self, kind, ptr, MISUSE_BUG "%s", debug->name, what);
-	if (look->brief)
-		return;
-	look->brief = true;
-	say(debug, "-----------------------------------------------------------------------------");
+	say(picture, "-----------------------------------------------------------------------------");
 	if (look->at) {
-		show_place(debug, look->slab, look->at, fault);
+		show_place(picture, slab, look->at, fault);
 		return;
 	}
-	show_slab(debug, look->slab);
+	show_slab(picture, slab);
 	if (fault)
-		dump(debug, "Padding", fault - (fault - look->slab->base) % 16, look->slab->base + look->slab->bytes, 4,
-		     NULL);
+		dump(picture, "Padding", fault - (fault - slab->base) % 16, slab->base + slab->bytes, 4, NULL);
+}
+
+/* The finding itself, the first time what is around it, and what is done (NULL: nothing). */
+static void tell(struct look *look, enum loam_report_kind kind, const char *ptr, const char *what, const char *fault,
+		 const char *fix)
+{
+	const struct slabdebug *debug = look->debug;
+	struct picture picture;
+
+	picture.debug = debug;
+	picture.n = 0;
+	picture.text[0] = '\0';
+	if (!look->brief) {
+		debug->host->log(debug->self, LOAM_LOG_WARN,
+				 "=============================================================================");
+		show(&picture, look, fault);
+	}
+	if (fix)
+		say(&picture, "FIX %s: %s", debug->name, fix);
+	look->brief = true;
+	debug->host->report(debug->self, kind, ptr, MISUSE_BUG "%s%s", debug->name, what, picture.text);
 }
 
 /* ---- looking ---- */
@@ -190,7 +225,7 @@ static void tell(struct look *look, enum loam_report_kind kind, const char *ptr,
 static void expect(struct look *look, char *at, size_t n, unsigned char byte, const char *what)
 {
 	const struct slabdebug *debug = look->debug;
-	char *fault = at, *last = at + n - 1, text[200];
+	char *fault = at, *last = at + n - 1, text[200], extra[300];
 
 	while (fault <= last && (unsigned char)*fault == byte)
 		fault++;
@@ -202,13 +237,11 @@ static void expect(struct look *look, char *at, size_t n, unsigned char byte, co
 		 (void *)fault, (void *)last, fault - look->slab->base, (unsigned char)*fault, byte);
 	look->defects++;
 	if (look->fn) {
-		char line[300];
-
-		snprintf(line, sizeof(line), MISUSE_BUG "%s", debug->name, text);
-		look->fn(look->arg, line);
+		snprintf(extra, sizeof(extra), MISUSE_BUG "%s", debug->name, text);
+		look->fn(look->arg, extra);
 	} else {
-		tell(look, LOAM_REPORT_CORRUPTION, look->at ? look->at + debug->left : fault, text, fault);
-		say(debug, "FIX %s: Restoring %s %p-%p=0x%x", debug->name, what, (void *)fault, (void *)last, byte);
+		snprintf(extra, sizeof(extra), "Restoring %s %p-%p=0x%x", what, (void *)fault, (void *)last, byte);
+		tell(look, LOAM_REPORT_CORRUPTION, look->at ? look->at + debug->left : fault, text, fault, extra);
 	}
 	memset(fault, byte, (size_t)(last + 1 - fault));
 }
@@ -310,8 +343,7 @@ void slabdebug_tell(const struct slabdebug *debug, const struct slabdebug_slab *
 {
 	struct look look = { .debug = debug, .slab = slab, .at = at };
 
-	tell(&look, LOAM_REPORT_CORRUPTION, at ? at + debug->left : slab->base, what, NULL);
-	say(debug, "FIX %s: %s", debug->name, fix);
+	tell(&look, LOAM_REPORT_CORRUPTION, at ? at + debug->left : slab->base, what, NULL, fix);
 }
 
 /* The place that holds @ptr, or NULL. */
@@ -327,13 +359,12 @@ void slabdebug_bad_free(const struct slabdebug *debug, const struct slabdebug_sl
 {
 	enum loam_report_kind kind = already_free ? LOAM_REPORT_DOUBLE_FREE : LOAM_REPORT_BAD_FREE;
 	struct look look = { .debug = debug, .slab = slab, .brief = !slab };
-	char text[64] = MISUSE_ALREADY_FREE;
+	char text[64] = MISUSE_ALREADY_FREE, fix[64];
 
 	if (slab)
 		look.at = place_of(debug, slab, object);
 	if (!already_free)
-		snprintf(text, sizeof(text), "Invalid object pointer %p", (const void *)object);
-	tell(&look, kind, object, text, NULL);
-	if (slab)
-		say(debug, "FIX %s: Object at %p not freed", debug->name, (const void *)object);
+		snprintf(text, sizeof(text), MISUSE_BAD_POINTER, (const void *)object);
+	snprintf(fix, sizeof(fix), "Object at %p not freed", (const void *)object);
+	tell(&look, kind, object, text, NULL, slab ? fix : NULL);
 }

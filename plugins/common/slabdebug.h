@@ -13,8 +13,9 @@
  * when; a plugin does not know its caller's address, which the kernel keeps there too. What is left of the slab behind the
  * last object is filled with 5a.
  *
- * A finding is one line of the host's report, "BUG cache (Not tainted): what", which has all that a search wants; after it
- * the log shows the slab, the object and the bytes around, at most some twenty lines, and ends with "FIX cache: what was done".
+ * A finding is a report to the host. Its first line, "BUG cache (Not tainted): what", has all that a search wants; the others
+ * show the slab, the object and the bytes around, at most some twenty lines, and end with "FIX cache: what was done". It is one
+ * report so that a machine that stops at the first one has shown all.
  *
  * All functions are called under the lock of a cache that is debugged, but slabdebug_bad_free without a slab. They report,
  * restore what was overwritten, and go on.

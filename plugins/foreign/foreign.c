@@ -64,6 +64,7 @@ struct foreign {
 	int (*posix_memalign)(void **out, size_t align, size_t bytes);
 	struct mallinfo2 (*mallinfo2)(void);
 	bool bytes;
+	size_t plain; /* alignments up to here are malloc's, and need no more than counting; 0 when bytes are counted too */
 	const struct loam_host *host;
 	struct loam_self *self;
 	void *handle;
@@ -127,7 +128,7 @@ static void *foreign_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 	(void)gfp;
 	/* Small blocks may lie at 8: that is enough for what fits in them, not for who asked for 16. */
 	bytes = bytes < align ? align : bytes;
-	if (loam_unlikely(!area || align > 16 || foreign->bytes))
+	if (loam_unlikely(!area || align > foreign->plain))
 		return alloc_slow(foreign, bytes, align);
 	ptr = foreign->malloc(bytes);
 	count_own(loam_likely(ptr != NULL) ? &area->allocs : &area->failures, 1);
@@ -306,6 +307,7 @@ static int foreign_create(const struct loam_host *host, const struct loam_args *
 	foreign->self = args->self;
 	foreign->local = args->local;
 	foreign->bytes = args->params[P_BYTES].b;
+	foreign->plain = foreign->bytes ? 0 : 16;
 	foreign->handle = open_library(library, why, sizeof(why));
 	if (!foreign->handle)
 		host->explain(args->self, "library '%s': %s", library, why);

@@ -2,6 +2,8 @@
 /* depot.c: magazines go between threads and depots whole; items between magazines and the instance below in batches. */
 #include "magazine.h"
 
+#include <sched.h>
+
 #include <stdio.h>
 
 /* ---- items and the instance below ---- */
@@ -29,9 +31,12 @@ static void *below_heap(struct magazine *magazine, const struct bin *bin, gfp_t 
 	void *ptr = lower_heap_alloc(magazine, classes_fine_size(bin->index), 16, gfp);
 	uint8_t *mark;
 
-	if (!ptr || !loam_ptr_page(magazine->map, ptr)) {
-		if (ptr)
-			__atomic_store_n(&magazine->outside, true, __ATOMIC_RELAXED);
+	if (!ptr)
+		return NULL;
+	if (!loam_ptr_page(magazine->map, ptr)) {
+		/* From now on each block's size must be asked for. */
+		__atomic_store_n(&magazine->outside, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&magazine->short_max, 0, __ATOMIC_RELAXED);
 		return ptr;
 	}
 	mark = mag_mark_open(magazine, ptr);
@@ -105,7 +110,7 @@ static void fill(struct magazine *magazine, const struct bin *bin, struct pair *
 
 /* ---- bins ---- */
 
-/** Items of @size bytes. A magazine holds at most 64 KiB, a depot `depot` bytes. */
+/** Items of @size bytes. A magazine holds at most 64 KiB or four of them, a depot `depot` bytes or one magazine. */
 void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link)
 {
 	struct bin *bin = &magazine->bins[index];
@@ -119,18 +124,71 @@ void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32
 	max = magazine->depot_bytes / (bin->rounds * size);
 	bin->max_full = max < 1 ? 1 : max > MAG_DEPOT ? MAG_DEPOT : (uint32_t)max;
 	bin->nr_full = 0;
-	bin->used = true;
 	magazine->lower.host->lock_init(magazine->lower.self, &bin->lock, 2, "magazine depot");
+	loam_lock(magazine->lower.host, &magazine->lock);
+	bin->used = true;
+	bin->going = false;
+	loam_unlock(magazine->lower.host, &magazine->lock);
 }
 
-/** No operation on it is in progress, and no area has items of it. */
+/* Whether the bin stays until it is let go. */
+static bool bin_hold(struct magazine *magazine, struct bin *bin)
+{
+	bool there;
+
+	loam_lock(magazine->lower.host, &magazine->lock);
+	there = bin->used && !bin->going;
+	bin->users += there;
+	loam_unlock(magazine->lower.host, &magazine->lock);
+	return there;
+}
+
+static void bin_let_go(struct magazine *magazine, struct bin *bin)
+{
+	loam_lock(magazine->lower.host, &magazine->lock);
+	/* None in a child of fork: the holds of the threads that are not in it ended with them. */
+	if (bin->users)
+		bin->users--;
+	loam_unlock(magazine->lower.host, &magazine->lock);
+}
+
+/** From now on nobody holds the bin. May sleep; under no lock. */
+void mag_bin_retire(struct magazine *magazine, struct bin *bin)
+{
+	loam_lock(magazine->lower.host, &magazine->lock);
+	bin->going = true;
+	while (bin->users) {
+		loam_unlock(magazine->lower.host, &magazine->lock);
+		sched_yield();
+		loam_lock(magazine->lower.host, &magazine->lock);
+	}
+	loam_unlock(magazine->lower.host, &magazine->lock);
+}
+
+/** It does not go after all. */
+void mag_bin_stay(struct magazine *magazine, struct bin *bin)
+{
+	loam_lock(magazine->lower.host, &magazine->lock);
+	bin->going = false;
+	loam_unlock(magazine->lower.host, &magazine->lock);
+}
+
+void mag_fork(void *inst, enum loam_fork_phase phase)
+{
+	struct magazine *magazine = inst;
+
+	for (uint32_t i = 0; phase == LOAM_FORK_CHILD && i < MAG_BINS; i++)
+		magazine->bins[i].users = 0;
+}
+
+/** No operation on it is in progress, nobody holds it, and no area has items of it. */
 void mag_bin_close(struct magazine *magazine, struct bin *bin)
 {
-	if (!bin->used)
-		return;
 	mag_drain_bin(magazine, bin);
 	magazine->lower.host->lock_destroy(&bin->lock);
+	loam_lock(magazine->lower.host, &magazine->lock);
 	bin->used = false;
+	loam_unlock(magazine->lower.host, &magazine->lock);
 }
 
 static void load(struct pair *pair, void *head, uint32_t n)
@@ -176,7 +234,7 @@ static void *load_empty(struct magazine *magazine, struct bin *bin, struct pair 
 		bin->full[bin->nr_full++] = pair->prev;
 	else
 		out = pair->prev;
-	put_aside(pair, pair->head, pair->n);
+	put_aside(pair, pair->head, (uint32_t)pair->n);
 	load(pair, NULL, 0);
 	loam_unlock(magazine->lower.host, &bin->lock);
 	return out;
@@ -187,7 +245,7 @@ static void *take_below(struct magazine *magazine, struct bin *bin, struct area 
 	void *item = below(magazine, bin, gfp);
 
 	if (item)
-		mag_came(area, bin);
+		mag_came(area, bin, 1);
 	else
 		mag_failed(magazine, area);
 	return item;
@@ -229,7 +287,7 @@ LOAM_NOINLINE void mag_give(struct magazine *magazine, struct bin *bin, struct a
 
 	area = area ? area : magazine->lower.host->area(magazine->lower.self);
 	if (!area) {
-		mag_went(area, bin);
+		mag_went(area, bin, 1);
 		give_below(magazine, bin, item);
 		return;
 	}
@@ -277,9 +335,12 @@ void mag_flush(void *inst, void *at)
 	struct magazine *magazine = inst;
 	struct area *area = at;
 
-	for (uint32_t i = 0; i < MAG_BINS; i++)
-		if (area->pairs[i].head || area->pairs[i].prev)
-			mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
+	for (uint32_t i = 0; i < MAG_BINS; i++) {
+		if (!bin_hold(magazine, &magazine->bins[i]))
+			continue;
+		mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
+		bin_let_go(magazine, &magazine->bins[i]);
+	}
 }
 
 /** All depots and the caller's magazines. Tells frames only where the items are frames; others are counted by their owner. */
@@ -293,11 +354,12 @@ unsigned long mag_shrink(void *inst, unsigned long pages)
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
 		unsigned long n;
 
-		if (!magazine->bins[i].used)
+		if (!bin_hold(magazine, &magazine->bins[i]))
 			continue;
 		n = mag_drain_bin(magazine, &magazine->bins[i]);
 		if (area)
 			n += mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
+		bin_let_go(magazine, &magazine->bins[i]);
 		if (i >= MAG_PAGES && i < MAG_CACHES)
 			frames += n;
 	}

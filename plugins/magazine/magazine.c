@@ -30,7 +30,8 @@ enum { P_ROUNDS, P_DEPOT };
 
 static const struct loam_param params[] = {
 	[P_ROUNDS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "rounds", .def = "64", .min = 4, .max = 1024,
-				.help = "items of a magazine; fewer for large ones, so that it holds at most 64 KiB"),
+				.help = "items of a magazine; of large ones what 64 KiB hold, but at least 4: more "
+					"than that over 16 KiB"),
 	[P_DEPOT] = LOAM_PARAM(
 			.type = LOAM_PARAM_SIZE, .name = "depot", .def = "1M",
 			.help = "bytes that the depot of a kind of items may hold; at least one magazine, at most 64"),
@@ -208,7 +209,7 @@ static void check_area(void *arg, void *at)
 	const struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
-		check_list(checking, &checking->magazine->bins[i], area->pairs[i].head, area->pairs[i].n);
+		check_list(checking, &checking->magazine->bins[i], area->pairs[i].head, (uint32_t)area->pairs[i].n);
 		check_list(checking, &checking->magazine->bins[i], area->pairs[i].prev, area->pairs[i].prev_n);
 	}
 }
@@ -238,6 +239,7 @@ static void open_heap(struct magazine *magazine)
 	for (uint32_t i = 0; i < n; i++)
 		mag_bin_open(magazine, i, classes_fine_size(i), 0);
 	magazine->heap_max = n ? classes_fine_size(n - 1) : 0;
+	magazine->short_max = magazine->heap_max < MAG_SMALL_MAX ? magazine->heap_max : MAG_SMALL_MAX;
 	for (size_t bytes = 1; bytes <= MAG_SMALL_MAX; bytes += 16)
 		magazine->small[(bytes + 15) / 16] = (uint8_t)classes_fine_index(bytes + 15);
 }
@@ -301,5 +303,5 @@ static const struct loam_role_decl roles[] = { LOAM_ROLE(LOAM_ROLE_PAGES, &mag_p
 LOAM_PLUGIN(.name = "magazine", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
 	    .summary = "filter: local caches with a depot in front of pages, objects or a heap", LOAM_PARAMS(params),
 	    LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area), .create = mag_create,
-	    .destroy = mag_destroy, .flush = mag_flush, .stat = mag_stat, .walk = mag_walk, .check = mag_check,
-	    .shrink = mag_shrink);
+	    .destroy = mag_destroy, .flush = mag_flush, .fork = mag_fork, .stat = mag_stat, .walk = mag_walk,
+	    .check = mag_check, .shrink = mag_shrink);

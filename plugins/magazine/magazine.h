@@ -31,10 +31,10 @@ struct pair {
 	void *head;             /* the loaded one */
 	void *prev;             /* the other one: empty, or full */
 	uint64_t allocs, frees; /* of the bin's items by this thread */
-	uint32_t n, prev_n;
-	uint32_t rounds; /* items that a magazine holds; 0: the thread has not used the bin yet */
-	uint32_t pad;
-};
+	uint64_t n;             /* items of the loaded one */
+	uint64_t rounds;        /* items that a magazine holds; 0: the thread has not used the bin yet */
+	uint32_t prev_n;        /* items of the other one */
+} __attribute__((aligned(64))); /* one line of the processor's cache */
 
 /** What passed through: not items of a bin. */
 struct passed {
@@ -62,7 +62,10 @@ struct bin {
 	uint32_t rounds;            /* items of a magazine */
 	uint32_t index;
 	uint32_t link; /* offset of the link in a free item */
-	bool used;     /* the lock is made */
+	/* Under the magazine's lock: a thread that ends, or shrinks, holds a bin while it empties what is in it. */
+	bool used;  /* the rest is ready */
+	bool going; /* its cache is being destroyed: nobody takes hold of it any more */
+	uint32_t users;
 };
 
 struct mag_cache {
@@ -74,9 +77,10 @@ struct magazine {
 	struct lower lower; /* first */
 	struct loam_local local;
 	const struct loam_map *map;
-	char *base;      /* the machine's memory */
-	size_t heap_max; /* bytes of the largest class in use */
-	uint8_t **marks; /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
+	char *base;       /* the machine's memory */
+	size_t heap_max;  /* bytes of the largest class in use */
+	size_t short_max; /* bytes of the largest request that one look into a magazine may serve; atomic */
+	uint8_t **marks;  /* by chunk of the machine's memory, by 16 bytes: class + 1 of the block there; 0: none */
 	uint8_t small[MAG_SMALL_MAX / 16 + 1]; /* (bytes + 15) / 16 to class */
 	size_t nr_chunks;
 	bool outside;    /* the heap below has given out blocks outside the machine's memory; atomic */
@@ -107,20 +111,20 @@ static inline void mag_failed(struct magazine *magazine, struct area *area)
 	mag_passed(magazine, area, offsetof(struct passed, failures), 1);
 }
 
-static inline void mag_came(struct area *area, struct bin *bin)
+static inline void mag_came(struct area *area, struct bin *bin, uint64_t n)
 {
 	if (loam_likely(area != NULL))
-		count_one(&area->pairs[bin->index].allocs);
+		count_own(&area->pairs[bin->index].allocs, n);
 	else
-		count_add(&bin->allocs, 1);
+		count_add(&bin->allocs, n);
 }
 
-static inline void mag_went(struct area *area, struct bin *bin)
+static inline void mag_went(struct area *area, struct bin *bin, uint64_t n)
 {
 	if (loam_likely(area != NULL))
-		count_one(&area->pairs[bin->index].frees);
+		count_own(&area->pairs[bin->index].frees, n);
 	else
-		count_add(&bin->frees, 1);
+		count_add(&bin->frees, n);
 }
 
 /* ---- the short ways ---- */
@@ -137,7 +141,7 @@ static inline void *mag_pop(struct pair *pair, uint32_t link)
 	if (loam_unlikely(!item))
 		return NULL;
 	pair->head = *mag_link(item, link);
-	__atomic_store_n(&pair->n, pair->n - 1, __ATOMIC_RELAXED);
+	count_own(&pair->n, -1ull);
 	count_one(&pair->allocs);
 	return item;
 }
@@ -152,7 +156,7 @@ static inline bool mag_push(struct pair *pair, void *item, uint32_t link)
 	*mag_link(item, link) = head;
 	/* Release: in a child of fork the list behind the head is whole. */
 	__atomic_store_n(&pair->head, item, __ATOMIC_RELEASE);
-	__atomic_store_n(&pair->n, pair->n + 1, __ATOMIC_RELAXED);
+	count_one(&pair->n);
 	count_one(&pair->frees);
 	return true;
 }
@@ -169,12 +173,15 @@ static inline uint8_t *mag_mark(const struct magazine *magazine, const void *ptr
 /* ---- depot.c ---- */
 void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link);
 void mag_bin_close(struct magazine *magazine, struct bin *bin);
+void mag_bin_retire(struct magazine *magazine, struct bin *bin);
+void mag_bin_stay(struct magazine *magazine, struct bin *bin);
 void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
 void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item);
 unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin);
 unsigned long mag_drain_pair(struct magazine *magazine, struct bin *bin, struct pair *pair);
 void mag_bin_forget(struct magazine *magazine, struct bin *bin);
 void mag_flush(void *inst, void *area);
+void mag_fork(void *inst, enum loam_fork_phase phase);
 unsigned long mag_shrink(void *inst, unsigned long pages);
 uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr);
 

@@ -50,7 +50,7 @@ static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, s
 	if (!ptr) {
 		mag_failed(magazine, area);
 	} else if (class < CLASSES_FINE) {
-		mag_came(area, &magazine->bins[class]);
+		mag_came(area, &magazine->bins[class], 1);
 	} else {
 		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
 		mag_passed(magazine, area, offsetof(struct passed, bytes_in),
@@ -64,8 +64,28 @@ static LOAM_NOINLINE void *recount(struct magazine *magazine, struct area *area,
 {
 	uint32_t real = class_of_size(magazine, lower_heap_usable_size(magazine, ptr, NULL));
 
-	mag_went(area, &magazine->bins[class]);
-	mag_came(area, &magazine->bins[real]);
+	mag_went(area, &magazine->bins[class], 1);
+	mag_came(area, &magazine->bins[real], 1);
+	return ptr;
+}
+
+/* No magazine of this thread at hand, a larger class, a block outside, what passes through: all but the usual. */
+static LOAM_NOINLINE void *alloc_slow(struct magazine *magazine, size_t bytes, size_t align, gfp_t gfp)
+{
+	struct area *area = loam_area(&magazine->local);
+	void *ptr = NULL;
+	uint32_t class;
+
+	if (bytes > magazine->heap_max || align > 16 || gfp & ZONED)
+		return pass_alloc(magazine, bytes, align, gfp);
+	class = classes_fine_index(bytes);
+	if (area)
+		ptr = mag_pop(&area->pairs[class], 0);
+	if (!ptr)
+		ptr = mag_take(magazine, &magazine->bins[class], area, gfp);
+	/* Relaxed: it was set before the first such block came here, and does not change back. */
+	if (ptr && __atomic_load_n(&magazine->outside, __ATOMIC_RELAXED))
+		return recount(magazine, area, class, ptr);
 	return ptr;
 }
 
@@ -73,20 +93,15 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct magazine *magazine = inst;
 	struct area *area = loam_area(&magazine->local);
-	uint32_t class;
-	void *ptr = NULL;
+	void *ptr;
 
-	if (loam_unlikely(bytes > magazine->heap_max || align > 16 || gfp & ZONED))
-		return pass_alloc(magazine, bytes, align, gfp);
-	class = loam_likely(bytes <= MAG_SMALL_MAX) ? magazine->small[(bytes + 15) / 16] : classes_fine_index(bytes);
-	if (loam_likely(area != NULL))
-		ptr = mag_pop(&area->pairs[class], 0);
-	if (loam_unlikely(!ptr))
-		ptr = mag_take(magazine, &magazine->bins[class], area, gfp);
-	/* Relaxed: it was set before the first such block came here, and does not change back. */
-	if (loam_unlikely(__atomic_load_n(&magazine->outside, __ATOMIC_RELAXED) && ptr))
-		return recount(magazine, area, class, ptr);
-	return ptr;
+	if (loam_likely(area && bytes <= __atomic_load_n(&magazine->short_max, __ATOMIC_RELAXED) && align <= 16 &&
+			!(gfp & ZONED))) {
+		ptr = mag_pop(&area->pairs[magazine->small[(bytes + 15) / 16]], 0);
+		if (loam_likely(ptr != NULL))
+			return ptr;
+	}
+	return alloc_slow(magazine, bytes, align, gfp);
 }
 
 static LOAM_NOINLINE void pass_free(struct magazine *magazine, void *ptr, struct page *page)
@@ -209,13 +224,16 @@ static int objects_destroy(struct loam_cache *pub)
 	struct bin *bin = cache->bin;
 	int error;
 
-	if (bin) {
-		mag_bin_forget(magazine, bin);
-		mag_drain_bin(magazine, bin);
-	}
+	if (!bin)
+		return lower_objects_destroy(pub);
+	mag_bin_retire(magazine, bin);
+	mag_bin_forget(magazine, bin);
+	mag_drain_bin(magazine, bin);
 	error = lower_objects_destroy(pub);
-	if (error || !bin)
+	if (error) {
+		mag_bin_stay(magazine, bin);
 		return error;
+	}
 	mag_passed(magazine, NULL, offsetof(struct passed, allocs), bin->allocs);
 	mag_passed(magazine, NULL, offsetof(struct passed, frees), bin->frees);
 	mag_bin_close(magazine, bin);
@@ -346,9 +364,9 @@ static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsign
 	if (order || flags & LOAM_PAGES_COLD) {
 		page = lower_pages_alloc(magazine, zone, order, flags);
 		/* In frames: a block may come back in parts, and single frames go to magazines. */
-		for (unsigned long i = 0; page && i < 1ul << order; i++)
-			mag_came(area, bin);
-		if (!page)
+		if (page)
+			mag_came(area, bin, 1ul << order);
+		else
 			mag_failed(magazine, area);
 		return page;
 	}
@@ -368,8 +386,7 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 	struct bin *bin = &magazine->bins[MAG_PAGES + zone->id];
 
 	if (order) {
-		for (unsigned long i = 0; i < 1ul << order; i++)
-			mag_went(area, bin);
+		mag_went(area, bin, 1ul << order);
 		lower_pages_free(magazine, zone, page, order);
 		return;
 	}

@@ -198,10 +198,24 @@ void slab_flush(void *inst, void *at)
 {
 	struct slab_heap *heap = inst;
 	struct area *area = at;
+	struct caches_node *node = NULL;
 
-	for (uint32_t i = 0; i < SLAB_SLOTS; i++)
-		if (area->slots[i] && area->slots[i]->avail)
-			slab_array_drain(heap->slots[i], area->slots[i]);
+	while ((node = caches_next(heap->host, &heap->lock, &heap->caches, node))) {
+		struct cache *cache = list_of(node, struct cache, node);
+		struct array *array = cache->slot != SLAB_NO_SLOT ? area->slots[cache->slot] : NULL;
+
+		if (array && array->avail)
+			slab_array_drain(cache, array);
+	}
+}
+
+/** The descriptor's fork. */
+void slab_fork(void *inst, enum loam_fork_phase phase)
+{
+	struct slab_heap *heap = inst;
+
+	if (phase == LOAM_FORK_CHILD)
+		caches_fork(&heap->caches);
 }
 
 static void drop_array(void *arg, void *at)

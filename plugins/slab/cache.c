@@ -2,7 +2,6 @@
 /* cache.c: caches and the role objects. */
 #include "slab.h"
 
-#include "../common/caches.h"
 #include "../common/misuse.h"
 
 #include <errno.h>
@@ -97,7 +96,7 @@ static void cache_enter(struct cache *cache)
 			__atomic_store_n(&heap->slots[i], cache, __ATOMIC_RELEASE);
 			break;
 		}
-	list_add(&cache->link, &heap->caches);
+	list_add(&cache->node.link, &heap->caches);
 	loam_unlock(heap->host, &heap->lock);
 }
 
@@ -162,18 +161,19 @@ void slab_cache_free(struct cache *cache)
 	struct slab_heap *heap = cache->heap;
 	const struct loam_host *host = heap->host;
 
+	caches_retire(host, &heap->lock, &cache->node);
 	slab_arrays_drop(cache);
-	slab_discard_all(cache, &cache->full);
-	slab_discard_all(cache, &cache->partial);
-	slab_discard_all(cache, &cache->empty);
 	loam_lock(host, &heap->lock);
-	list_del(&cache->link);
+	list_del(&cache->node.link);
 	if (cache->slot != SLAB_NO_SLOT)
 		__atomic_store_n(&heap->slots[cache->slot], NULL, __ATOMIC_RELEASE);
 	heap->gone_allocs += cache->allocs;
 	heap->gone_frees += cache->frees;
 	heap->gone_failures += cache->failures;
 	loam_unlock(host, &heap->lock);
+	slab_discard_all(cache, &cache->full);
+	slab_discard_all(cache, &cache->partial);
+	slab_discard_all(cache, &cache->empty);
 	host->lock_destroy(&cache->lock);
 	if (cache->shared)
 		host->meta_free(heap->self, cache->shared, cache->shared_limit * sizeof(void *));
@@ -184,8 +184,8 @@ void slab_cache_free(struct cache *cache)
 
 static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
-	int error;
-	struct cache *cache = slab_cache_new(inst, args, &error);
+	int error = args->align > LOAM_PAGE_SIZE ? -EINVAL : 0;
+	struct cache *cache = error ? NULL : slab_cache_new(inst, args, &error);
 
 	*out = cache ? &cache->pub : NULL;
 	return error;
@@ -217,7 +217,7 @@ static LOAM_COLD void wrong_cache(struct cache *cache, void *object, const struc
 	/* Under the lock, for its name. The words of a foreign frame are not ours to read. */
 	loam_lock(heap->host, &heap->lock);
 	list_for_each (pos, &heap->caches) {
-		const struct cache *other = list_of(pos, struct cache, link);
+		const struct cache *other = list_of(pos, struct cache, node.link);
 		const struct slab *slab = page && page->owner == other->pub.owner ? page_slab(page) : NULL;
 
 		if (slab && slab->cache == other)
@@ -296,12 +296,13 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 unsigned long slab_shrink(void *inst, unsigned long pages)
 {
 	struct slab_heap *heap = inst;
+	struct caches_node *at = NULL;
 	unsigned long done = 0;
 
-	for (uint32_t i = 0; i < SLAB_SLOTS && done < pages; i++) {
-		struct cache *cache = __atomic_load_n(&heap->slots[i], __ATOMIC_ACQUIRE);
+	while ((at = caches_next(heap->host, &heap->lock, &heap->caches, at))) {
+		struct cache *cache = list_of(at, struct cache, node);
 
-		if (cache && !(cache->flags & SLAB_NO_REAP))
+		if (done < pages && !(cache->flags & SLAB_NO_REAP))
 			done += objects_shrink(&cache->pub);
 	}
 	return done;

@@ -40,7 +40,7 @@ int slab_heap_create(struct slab_heap *heap)
 	return 0;
 }
 
-/* Classes in zone DMA or DMA32, made when they are first asked for. */
+/* Classes in zone DMA or DMA32, made when they are first asked for. NULL: it cannot be made, a run will do. */
 static struct cache *dma_class(struct slab_heap *heap, size_t bytes, gfp_t gfp)
 {
 	bool dma32 = !(gfp & __GFP_DMA);
@@ -61,13 +61,13 @@ static struct cache *dma_class(struct slab_heap *heap, size_t bytes, gfp_t gfp)
 
 static LOAM_NOINLINE void *heap_alloc_slow(struct slab_heap *heap, size_t bytes, size_t align, gfp_t gfp)
 {
+	struct cache *cache = NULL;
 	uint32_t class;
 
-	if (gfp & (__GFP_DMA | __GFP_DMA32) && bytes <= classes_kernel_size(CLASSES_KERNEL - 1) && align <= 32) {
-		struct cache *cache = dma_class(heap, bytes, gfp);
-
-		return cache ? slab_alloc_slow(cache, gfp) : NULL;
-	}
+	if (gfp & (__GFP_DMA | __GFP_DMA32) && bytes <= classes_kernel_size(CLASSES_KERNEL - 1) && align <= 32)
+		cache = dma_class(heap, bytes, gfp);
+	if (cache)
+		return slab_alloc_slow(cache, gfp);
 	if (bytes > heap->class_max || align > LOAM_PAGE_SIZE || gfp & (__GFP_DMA | __GFP_DMA32))
 		return runs_alloc(&heap->runs, bytes, align, gfp);
 	class = classes_aligned_index(heap->fine, heap->nr_classes, bytes, align);

@@ -58,7 +58,7 @@ int slab_stat(void *inst, struct loam_stat *stat)
 	stat->frees += heap->gone_frees;
 	stat->failures += heap->gone_failures;
 	list_for_each (pos, &heap->caches) {
-		struct cache *cache = list_of(pos, struct cache, link);
+		struct cache *cache = list_of(pos, struct cache, node.link);
 		uint64_t allocs, frees;
 
 		cache_counts(cache, &sums, &allocs, &frees);
@@ -82,7 +82,7 @@ int slab_each(void *inst, loam_cache_fn fn, void *arg)
 	heap->host->areas(heap->self, sum_area, &sums);
 	loam_lock(heap->host, &heap->lock);
 	for (struct list_head *pos = heap->caches.next; pos != &heap->caches && !result; pos = pos->next) {
-		struct cache *cache = list_of(pos, struct cache, link);
+		struct cache *cache = list_of(pos, struct cache, node.link);
 		struct loam_cache_info info = { .size = sizeof(info), .name = cache->name, .obj_size = cache->size };
 		uint64_t allocs, frees, slabs = count_read(&cache->nr_slabs), unused = count_read(&cache->nr_free);
 
@@ -134,7 +134,7 @@ static void add_all(struct waiting *waiting)
 {
 	waiting->heap->host->areas(waiting->heap->self, add_area, waiting);
 	list_for_each (pos, &waiting->heap->caches) {
-		const struct cache *cache = list_of(pos, struct cache, link);
+		const struct cache *cache = list_of(pos, struct cache, node.link);
 
 		add_entries(waiting, cache->shared, cache->shared_avail);
 	}
@@ -215,7 +215,7 @@ int slab_walk(void *inst, loam_walk_fn fn, void *arg)
 	if (!waiting_open(&waiting, heap))
 		return -ENOMEM;
 	for (struct list_head *pos = heap->caches.next; pos != &heap->caches && !result; pos = pos->next) {
-		struct cache *cache = list_of(pos, struct cache, link);
+		struct cache *cache = list_of(pos, struct cache, node.link);
 
 		result = walk_list(&cache->full, &waiting, fn, arg);
 		result = result ? result : walk_list(&cache->partial, &waiting, fn, arg);
@@ -289,7 +289,7 @@ int slab_check(void *inst, loam_check_fn fn, void *arg)
 	struct checking checking = { .fn = fn, .arg = arg };
 
 	list_for_each (pos, &heap->caches) {
-		const struct cache *cache = list_of(pos, struct cache, link);
+		const struct cache *cache = list_of(pos, struct cache, node.link);
 
 		checking.slabs = checking.unused = 0;
 		check_list(&checking, cache, &cache->full, "full");

@@ -54,7 +54,7 @@ static void heap_destroy(void *inst)
 
 	runs_close(&heap->runs);
 	list_for_each_safe (pos, &heap->caches)
-		slab_cache_free(list_of(pos, struct cache, link));
+		slab_cache_free(list_of(pos, struct cache, node.link));
 	host->lock_destroy(&heap->lock);
 	host->meta_free(heap->self, heap, sizeof(*heap));
 }
@@ -92,5 +92,5 @@ static int heap_create(const struct loam_host *host, const struct loam_args *arg
 LOAM_PLUGIN(.name = "slab", .version = PACKAGE_VERSION, .threads = LOAM_THREADS_PARALLEL,
 	    .summary = "objects and heap: three lists of slabs, arrays for each thread, after Linux's SLAB",
 	    LOAM_PARAMS(params), LOAM_PORTS(ports), LOAM_ROLES(roles), .area_size = sizeof(struct area),
-	    .create = heap_create, .destroy = heap_destroy, .flush = slab_flush, .stat = slab_stat, .walk = slab_walk,
-	    .check = slab_check, .shrink = slab_shrink, .find = slab_find);
+	    .create = heap_create, .destroy = heap_destroy, .flush = slab_flush, .fork = slab_fork, .stat = slab_stat,
+	    .walk = slab_walk, .check = slab_check, .shrink = slab_shrink, .find = slab_find);

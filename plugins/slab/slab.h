@@ -9,6 +9,7 @@
 #ifndef LOAM_SLAB_H
 #define LOAM_SLAB_H
 
+#include "../common/caches.h"
 #include "../common/classes.h"
 #include "../common/count.h"
 #include "../common/list.h"
@@ -78,7 +79,7 @@ struct cache {
 	void **shared;                    /* shared_limit entries */
 	uint64_t nr_slabs, nr_free;       /* free objects in slabs; atomic */
 	uint64_t allocs, frees, failures; /* atomic: done without an array */
-	struct list_head link;            /* the instance's caches, the newest first */
+	struct caches_node node;          /* the instance's caches, the newest first */
 	char name[64];
 };
 
@@ -96,13 +97,15 @@ struct slab_heap {
 	struct loam_self *self;
 	uint32_t owner;
 	struct runs runs;
-	struct slab run_mark; /* own[0] of the frames of runs */
 
 	struct loam_lock lock;
 	struct list_head caches LOAM_GUARDED_BY(lock);
 	struct cache *slots[SLAB_SLOTS];                 /* written under the lock; atomic */
 	struct cache *dma[2][CLASSES_KERNEL];            /* made on first use; atomic */
 	uint64_t gone_allocs, gone_frees, gone_failures; /* of destroyed caches; under the lock */
+
+	/* own[0] of the frames of runs: a slab of no cache. Last, for a slab has no end of its own. */
+	struct slab run_mark;
 };
 
 /* ---- small tools ---- */
@@ -172,6 +175,7 @@ void slab_array_drain(struct cache *cache, struct array *array);
 void slab_arrays_drop(struct cache *cache);
 size_t slab_array_bytes(const struct cache *cache);
 void slab_flush(void *inst, void *area);
+void slab_fork(void *inst, enum loam_fork_phase phase);
 
 /* ---- lists.c ---- */
 bool slab_grow(struct cache *cache, gfp_t gfp);

@@ -210,27 +210,47 @@ void *slob_alloc(struct slob *slob, size_t size, size_t align, gfp_t gfp, uint32
 
 /* ---- freeing ---- */
 
-static void bad_free(struct slob *slob, const void *ptr, enum loam_report_kind kind, const char *why)
+/* @cache: NULL: a block of the heap. */
+static LOAM_COLD void already_free(struct slob *slob, const struct cache *cache, const void *ptr)
 {
-	slob->host->report(slob->self, kind, ptr, "%s", why);
+	misuse_already_free(slob->host, slob->self, cache ? cache->name : HEAP_NAME, ptr);
 }
 
+/* The destructor is done with it: the cache may go. */
+static void count_gone(struct slob *slob, struct cache *cache)
+{
+	loam_lock(slob->host, &slob->lock);
+	cache->live--;
+	loam_unlock(slob->host, &slob->lock);
+}
+
+/* Off the list first: whoever frees it once more while the destructor runs, without the lock, finds no run. */
 static void free_run(struct slob *slob, void *ptr, struct page *page)
 {
-	unsigned order = (unsigned)page->index;
-	struct cache *cache = slob->caches[cache_of_run(page)];
+	struct cache *cache;
+	unsigned order;
+	bool live;
 
+	loam_lock(slob->host, &slob->lock);
+	order = (unsigned)page->index;
+	live = kind_of(page) == KIND_RUN;
+	cache = live ? slob->caches[cache_of_run(page)] : NULL;
+	if (live) {
+		list_del(list_page_node(page));
+		slob->nr_pages -= 1ul << order;
+		slob->live_bytes -= LOAM_PAGE_SIZE << order;
+		slob->frees++;
+		page->priv = 0;
+	}
+	loam_unlock(slob->host, &slob->lock);
+	if (!live) {
+		already_free(slob, cache, ptr);
+		return;
+	}
 	if (cache && cache->dtor)
 		cache->dtor(ptr);
-	loam_lock(slob->host, &slob->lock);
-	list_del(list_page_node(page));
-	slob->nr_pages -= 1ul << order;
-	slob->live_bytes -= LOAM_PAGE_SIZE << order;
-	slob->frees++;
 	if (cache)
-		cache->live--;
-	loam_unlock(slob->host, &slob->lock);
-	page->priv = 0;
+		count_gone(slob, cache);
 	slob->host->pages_free(slob->pages, page, order);
 }
 
@@ -245,6 +265,55 @@ bool slob_is_block(const struct slob *slob, const void *ptr)
 	return head->size && head->size <= left && head->cache < CACHES && (!head->cache || slob->caches[head->cache]);
 }
 
+/** Whether @ptr, in a frame of this instance, is where a block would begin and nobody holds one. Under the lock. */
+bool slob_is_free(const struct slob *slob, const void *ptr, struct page *page)
+{
+	struct page *first = loam_page_head(page);
+	char *base = base_of(slob, first), *block = (char *)head_of(ptr);
+
+	/* A run that was freed is not yet given back. */
+	if (kind_of(first) != KIND_PAGE)
+		return kind_of(first) != KIND_RUN && ptr == base;
+	if ((uintptr_t)ptr % UNIT || block < base)
+		return false;
+	for (const struct hole *hole = first->own[0]; hole; hole = next_hole(base, hole))
+		if (is_hole(hole, block))
+			return true;
+	return head_of(ptr)->cache == UNMADE;
+}
+
+static LOAM_COLD void bad_free(struct slob *slob, const void *ptr, struct page *page)
+{
+	bool is_free;
+
+	loam_lock(slob->host, &slob->lock);
+	is_free = page->owner == slob->owner && slob_is_free(slob, ptr, page);
+	loam_unlock(slob->host, &slob->lock);
+	if (is_free)
+		already_free(slob, NULL, ptr);
+	else
+		misuse_bad_pointer(slob->host, slob->self, HEAP_NAME, ptr);
+}
+
+/*
+ * The object of a cache is unmade, without the lock, before anything is written to it. It is set apart meanwhile, so that who
+ * frees it once more is found out. False: it is free.
+ */
+static bool unmake(struct slob *slob, const struct cache *cache, void *ptr, struct page *page)
+{
+	struct head *head = head_of(ptr);
+	bool live;
+
+	loam_lock(slob->host, &slob->lock);
+	live = !slob_is_free(slob, ptr, page);
+	if (live)
+		head->cache = UNMADE;
+	loam_unlock(slob->host, &slob->lock);
+	if (live)
+		cache->dtor(ptr);
+	return live;
+}
+
 static void free_block(struct slob *slob, void *ptr, struct page *page)
 {
 	struct head *head = head_of(ptr);
@@ -253,8 +322,10 @@ static void free_block(struct slob *slob, void *ptr, struct page *page)
 	size_t head_size = head->size;
 	bool was_full, done, empty;
 
-	if (cache && cache->dtor)
-		cache->dtor(ptr);
+	if (cache && cache->dtor && !unmake(slob, cache, ptr, page)) {
+		already_free(slob, cache, ptr);
+		return;
+	}
 	loam_lock(slob->host, &slob->lock);
 	was_full = !page->index;
 	done = put_in(slob, page, (char *)head, units);
@@ -272,7 +343,7 @@ static void free_block(struct slob *slob, void *ptr, struct page *page)
 	slob->nr_pages -= empty;
 	loam_unlock(slob->host, &slob->lock);
 	if (!done)
-		bad_free(slob, ptr, LOAM_REPORT_DOUBLE_FREE, "the block is free already");
+		already_free(slob, cache, ptr);
 	/* On no list any more, so nobody else's. */
 	if (empty)
 		slob->host->pages_free(slob->pages, page, 0);
@@ -282,16 +353,12 @@ static void free_block(struct slob *slob, void *ptr, struct page *page)
 void slob_free(void *inst, void *ptr, struct page *page)
 {
 	struct slob *slob = inst;
+	struct page *first = loam_page_head(page);
 
-	if (kind_of(page) == KIND_RUN) {
-		if (loam_page_head(page) == page && !((uintptr_t)ptr % LOAM_PAGE_SIZE))
-			free_run(slob, ptr, page);
-		else
-			bad_free(slob, ptr, LOAM_REPORT_BAD_FREE, "not the start of a block");
-		return;
-	}
-	if (kind_of(page) != KIND_PAGE || !slob_is_block(slob, ptr))
-		bad_free(slob, ptr, LOAM_REPORT_BAD_FREE, "not the start of a block, or free already");
+	if (loam_likely(kind_of(first) == KIND_PAGE && slob_is_block(slob, ptr)))
+		free_block(slob, ptr, first);
+	else if (kind_of(first) == KIND_RUN && ptr == base_of(slob, first))
+		free_run(slob, ptr, first);
 	else
-		free_block(slob, ptr, page);
+		bad_free(slob, ptr, page);
 }

@@ -58,7 +58,7 @@ static uint32_t block_at(const struct slob *slob, char *base, uint32_t unit, con
 		span->bytes = (size_t)(units - 1) * UNIT;
 		span->label = head->cache && head->cache < CACHES && slob->caches[head->cache]
 				      ? slob->caches[head->cache]->name
-				      : "kmalloc";
+				      : HEAP_NAME;
 	}
 	return unit + units <= UNITS ? units : 0;
 }
@@ -166,13 +166,15 @@ int slob_check(void *inst, loam_check_fn fn, void *arg)
 int slob_find(void *inst, const void *addr, struct page *page, struct loam_span *span)
 {
 	const struct slob *slob = inst;
-	struct hole *hole = page->own[0];
-	char *base = base_of(slob, page);
+	struct hole *hole;
+	char *base;
 
+	page = loam_page_head(page);
+	hole = page->own[0];
+	base = base_of(slob, page);
 	if (kind_of(page) == KIND_RUN) {
-		page = loam_page_head(page);
 		span->kind = LOAM_SPAN_LIVE;
-		span->addr = base_of(slob, page);
+		span->addr = base;
 		span->bytes = LOAM_PAGE_SIZE << page->index;
 		span->label = "pages";
 		return 0;

@@ -2,6 +2,8 @@
 /* roles.c: heap and objects. A cache is a size, an alignment and a number in front of its objects. */
 #include "slob.h"
 
+#include "../common/caches.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -21,8 +23,9 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
 {
 	(void)inst;
+	page = loam_page_head(page);
 	if (kind_of(page) == KIND_RUN)
-		return LOAM_PAGE_SIZE << loam_page_head(page)->index;
+		return LOAM_PAGE_SIZE << page->index;
 	return (units_for(head_of(ptr)->size) - 1) * UNIT;
 }
 
@@ -45,10 +48,6 @@ const struct loam_heap_ops slob_heap_ops = {
 
 /* ---- objects ---- */
 
-#define KNOWN_FLAGS                                                                                                    \
-	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_HWCACHE_ALIGN |                \
-	 SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
-
 /* A free number from 1 on, or 0. */
 static uint32_t enter(struct slob *slob, struct cache *cache)
 {
@@ -70,7 +69,7 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 	struct cache *cache;
 
 	if (!args->object_size || args->object_size > max || args->align > LOAM_PAGE_SIZE ||
-	    args->align & (args->align - 1) || args->flags & ~KNOWN_FLAGS)
+	    args->align & (args->align - 1) || args->flags & ~CACHES_FLAGS)
 		return -EINVAL;
 	cache = slob->host->meta_alloc(slob->self, sizeof(*cache), 64);
 	if (!cache)
@@ -82,8 +81,8 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 					  .owner = args->owner };
 	cache->slob = slob;
 	cache->align = args->align > UNIT ? (uint32_t)args->align : UNIT;
-	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < 64)
-		cache->align = 64;
+	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < CACHES_LINE)
+		cache->align = CACHES_LINE;
 	cache->gfp = loam_cache_gfp(args);
 	cache->ctor = args->ctor;
 	cache->dtor = args->dtor;
@@ -124,13 +123,33 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 }
 
 /* The number of the cache that the block at @ptr is of, as far as it is a block; -1. */
-static long cache_number(struct slob *slob, const void *ptr, const struct page *page)
+static long cache_number(struct slob *slob, const void *ptr, struct page *page)
 {
 	if (!page || page->owner != slob->owner)
 		return -1;
+	page = loam_page_head(page);
 	if (kind_of(page) == KIND_RUN)
 		return cache_of_run(page);
 	return slob_is_block(slob, ptr) ? (long)head_of(ptr)->cache : -1;
+}
+
+/* Not an object of this cache, or no longer one. Under the lock, for the other one's name. */
+static LOAM_COLD void bad_object(struct cache *cache, void *object, struct page *page, long number)
+{
+	struct slob *slob = cache->slob;
+	bool ours = page && page->owner == slob->owner;
+	const char *real = number ? NULL : HEAP_NAME;
+
+	loam_lock(slob->host, &slob->lock);
+	if (number > 0 && slob->caches[number])
+		real = slob->caches[number]->name;
+	if (ours && slob_is_free(slob, object, page))
+		misuse_already_free(slob->host, slob->self, cache->name, object);
+	else if (ours && number < 0)
+		misuse_bad_pointer(slob->host, slob->self, cache->name, object);
+	else
+		misuse_wrong_cache(slob->host, slob->self, cache->name, object, page, real);
+	loam_unlock(slob->host, &slob->lock);
 }
 
 static void objects_free(struct loam_cache *pub, void *object)
@@ -140,17 +159,10 @@ static void objects_free(struct loam_cache *pub, void *object)
 	struct page *page = loam_ptr_page(slob->map, object);
 	long number = cache_number(slob, object, page);
 
-	if (number == (long)cache->index) {
+	if (loam_likely(number == (long)cache->index))
 		slob_free(slob, object, page);
-		return;
-	}
-	if (number < 0)
-		slob->host->report(slob->self, LOAM_REPORT_BAD_FREE, object,
-				   "%s: not the start of an object, or free already", cache->name);
 	else
-		slob->host->report(slob->self, LOAM_REPORT_WRONG_CACHE, object,
-				   "Wrong slab cache. %s but object is from %s", cache->name,
-				   number ? slob->caches[number]->name : "kmalloc");
+		bad_object(cache, object, page, number);
 }
 
 static void objects_limits(void *inst, struct loam_objects_limits *limits)

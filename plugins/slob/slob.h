@@ -11,10 +11,13 @@
 #include <loam/plugin.h>
 
 #include "../common/list.h"
+#include "../common/misuse.h"
 
 #define UNIT 8u
 #define UNITS (LOAM_PAGE_SIZE / UNIT) /* of a page */
 #define CACHES 4096
+#define UNMADE CACHES /* in head.cache: the destructor runs; neither live nor free */
+#define HEAP_NAME "kmalloc"
 #define LISTS 3
 #define ZONES 3 /* any, DMA32, DMA: their pages are not mixed */
 
@@ -30,7 +33,10 @@ struct head {
 	uint32_t cache; /* 0: the heap's */
 };
 
-/** What a page is, in the low bits of priv; a run's other bits are its cache. */
+/**
+ * What a page is, in the low bits of priv; a run's other bits are its cache. Of a run only the first frame says it: the others
+ * keep what they once were, so whoever comes with an address looks at loam_page_head().
+ */
 enum kind { KIND_PAGE = 1, KIND_RUN };
 
 struct slob;
@@ -105,6 +111,7 @@ static inline struct head *head_of(const void *ptr)
 void *slob_alloc(struct slob *slob, size_t size, size_t align, gfp_t gfp, uint32_t cache);
 void slob_free(void *inst, void *ptr, struct page *page);
 bool slob_is_block(const struct slob *slob, const void *ptr);
+bool slob_is_free(const struct slob *slob, const void *ptr, struct page *page) LOAM_REQUIRES(slob->lock);
 
 /* ---- roles.c ---- */
 extern const struct loam_heap_ops slob_heap_ops;

@@ -2,7 +2,6 @@
 /* cache.c: caches and the role objects. */
 #include "slub.h"
 
-#include "../common/caches.h"
 #include "../common/misuse.h"
 
 #include <errno.h>
@@ -75,7 +74,7 @@ static void cache_slot(struct cache *cache)
 			__atomic_store_n(&slub->slots[i], cache, __ATOMIC_RELEASE);
 			break;
 		}
-	list_add(&cache->link, &slub->caches);
+	list_add(&cache->node.link, &slub->caches);
 	loam_unlock(host, &slub->lock);
 }
 
@@ -141,16 +140,23 @@ void slub_cache_free(struct cache *cache)
 {
 	struct slub *slub = cache->slub;
 	const struct loam_host *host = slub->host;
+	uint64_t allocs, frees;
 
+	caches_retire(host, &slub->lock, &cache->node);
+	slub_cache_sums(cache, &allocs, &frees);
+	loam_lock(host, &slub->lock);
+	slub->gone_allocs += allocs;
+	slub->gone_frees += frees;
+	slub->gone_failures += count_read(&cache->failures);
+	list_del(&cache->node.link);
+	loam_unlock(host, &slub->lock);
+	/* The slot is another's only when the threads' areas have forgotten this one. */
 	if (cache->slot != SLUB_NO_SLOT)
 		slub_slot_forget(cache);
 	list_for_each_safe (pos, &cache->all)
 		slub_slab_discard(list_of(pos, struct slab, all));
-	loam_lock(host, &slub->lock);
-	list_del(&cache->link);
 	if (cache->slot != SLUB_NO_SLOT)
 		__atomic_store_n(&slub->slots[cache->slot], NULL, __ATOMIC_RELEASE);
-	loam_unlock(host, &slub->lock);
 	host->lock_destroy(&cache->lock);
 	host->meta_free(slub->self, cache, sizeof(*cache));
 }
@@ -169,8 +175,10 @@ static int objects_create(void *inst, const struct loam_cache_args *args, struct
 static int objects_destroy(struct loam_cache *pub)
 {
 	struct cache *cache = (struct cache *)pub;
+	uint64_t allocs, frees;
 
-	if (slub_cache_live(cache))
+	slub_cache_sums(cache, &allocs, &frees);
+	if (allocs != frees)
 		return -EBUSY;
 	slub_cache_free(cache);
 	return 0;
@@ -193,7 +201,7 @@ static LOAM_COLD void wrong_cache(struct cache *cache, void *object, const struc
 	/* Under the lock, for its name. The words of a foreign frame are not ours to read. */
 	loam_lock(slub->host, &slub->lock);
 	list_for_each (pos, &slub->caches) {
-		const struct cache *other = list_of(pos, struct cache, link);
+		const struct cache *other = list_of(pos, struct cache, node.link);
 		const struct slab *slab = page && page->owner == other->pub.owner ? slub_page_slab(page) : NULL;
 
 		if (slab && slab->cache == other)
@@ -274,12 +282,13 @@ static unsigned long objects_shrink(struct loam_cache *pub)
 unsigned long slub_shrink(void *inst, unsigned long pages)
 {
 	struct slub *slub = inst;
+	struct caches_node *at = NULL;
 	unsigned long done = 0;
 
-	for (uint32_t i = 0; i < SLUB_SLOTS && done < pages; i++) {
-		struct cache *cache = __atomic_load_n(&slub->slots[i], __ATOMIC_ACQUIRE);
+	while ((at = caches_next(slub->host, &slub->lock, &slub->caches, at))) {
+		struct cache *cache = list_of(at, struct cache, node);
 
-		if (cache && !(cache->flags & SLAB_NO_REAP))
+		if (done < pages && !(cache->flags & SLAB_NO_REAP))
 			done += objects_shrink(&cache->pub);
 	}
 	return done;

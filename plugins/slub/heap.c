@@ -37,7 +37,7 @@ int slub_heap_create(struct slub *slub)
 
 /* ---- the role ---- */
 
-/* Classes in zone DMA or DMA32, made when they are first asked for. */
+/* Classes in zone DMA or DMA32, made when they are first asked for. NULL: it cannot be made, a run will do. */
 static struct cache *dma_class(struct slub *slub, size_t bytes, gfp_t gfp)
 {
 	bool dma32 = !(gfp & __GFP_DMA);
@@ -58,13 +58,13 @@ static struct cache *dma_class(struct slub *slub, size_t bytes, gfp_t gfp)
 
 static LOAM_NOINLINE void *heap_alloc_slow(struct slub *slub, size_t bytes, size_t align, gfp_t gfp)
 {
+	struct cache *cache = NULL;
 	uint32_t class;
 
-	if (gfp & (__GFP_DMA | __GFP_DMA32) && bytes <= classes_kernel_size(CLASSES_KERNEL - 1) && align <= 8) {
-		struct cache *cache = dma_class(slub, bytes, gfp);
-
-		return cache ? slub_alloc_slow(cache, gfp) : NULL;
-	}
+	if (gfp & (__GFP_DMA | __GFP_DMA32) && bytes <= classes_kernel_size(CLASSES_KERNEL - 1) && align <= 8)
+		cache = dma_class(slub, bytes, gfp);
+	if (cache)
+		return slub_alloc_slow(cache, gfp);
 	if (bytes > slub->class_max || align > LOAM_PAGE_SIZE || gfp & (__GFP_DMA | __GFP_DMA32))
 		return runs_alloc(&slub->runs, bytes, align, gfp);
 	class = classes_aligned_index(slub->fine, slub->nr_classes, bytes, align);

@@ -41,7 +41,7 @@ static void cache_counts(struct cache *cache, const struct sums *sums, uint64_t 
 
 struct one {
 	struct cache *cache;
-	uint64_t live;
+	uint64_t allocs, frees;
 };
 
 static void sum_one(void *arg, void *at)
@@ -49,18 +49,20 @@ static void sum_one(void *arg, void *at)
 	struct one *one = arg;
 	struct slot *slot = &((struct area *)at)->slots[one->cache->slot];
 
-	one->live += count_read(&slot->allocs) - count_read(&slot->frees);
+	one->frees += count_read(&slot->frees);
+	one->allocs += count_read(&slot->allocs);
 }
 
-/** Objects of @cache that are handed out. */
-uint64_t slub_cache_live(struct cache *cache)
+/** Objects of @cache that were handed out, and that came back. */
+void slub_cache_sums(struct cache *cache, uint64_t *allocs, uint64_t *frees)
 {
 	struct slub *slub = cache->slub;
-	struct one one = { cache, count_read(&cache->allocs) - count_read(&cache->frees) };
+	struct one one = { cache, 0, 0 };
 
 	if (cache->slot != SLUB_NO_SLOT)
 		slub->host->areas(slub->self, sum_one, &one);
-	return one.live;
+	*frees = one.frees + count_read(&cache->frees);
+	*allocs = one.allocs + count_read(&cache->allocs);
 }
 
 int slub_stat(void *inst, struct loam_stat *stat)
@@ -71,8 +73,11 @@ int slub_stat(void *inst, struct loam_stat *stat)
 	slub->host->areas(slub->self, sum_area, &sums);
 	runs_stat(&slub->runs, stat);
 	loam_lock(slub->host, &slub->lock);
+	stat->allocs += slub->gone_allocs;
+	stat->frees += slub->gone_frees;
+	stat->failures += slub->gone_failures;
 	list_for_each (pos, &slub->caches) {
-		struct cache *cache = list_of(pos, struct cache, link);
+		struct cache *cache = list_of(pos, struct cache, node.link);
 		uint64_t allocs, frees;
 
 		cache_counts(cache, &sums, &allocs, &frees);
@@ -96,7 +101,7 @@ int slub_each(void *inst, loam_cache_fn fn, void *arg)
 	slub->host->areas(slub->self, sum_area, &sums);
 	loam_lock(slub->host, &slub->lock);
 	for (struct list_head *pos = slub->caches.next; pos != &slub->caches && !result; pos = pos->next) {
-		struct cache *cache = list_of(pos, struct cache, link);
+		struct cache *cache = list_of(pos, struct cache, node.link);
 		struct loam_cache_info info = { .size = sizeof(info), .name = cache->name, .obj_size = cache->size };
 		uint64_t allocs, frees;
 
@@ -181,7 +186,7 @@ static int each_slab(struct slub *slub, int (*fn)(struct slab *slab, uint64_t *b
 		return result;
 	slub->host->areas(slub->self, settle_area, slub);
 	for (struct list_head *c = slub->caches.next; c != &slub->caches && !result; c = c->next) {
-		struct cache *cache = list_of(c, struct cache, link);
+		struct cache *cache = list_of(c, struct cache, node.link);
 
 		for (struct list_head *s = cache->all.next; s != &cache->all && !result; s = s->next)
 			result = fn(list_of(s, struct slab, all), bits, arg);

@@ -87,15 +87,16 @@ static void slot_close(struct cache *cache, struct area *area, struct list_head 
 void slub_flush(void *inst, void *area)
 {
 	struct slub *slub = inst;
-	LIST_HEAD(empty);
+	struct caches_node *at = NULL;
 
-	for (uint32_t i = 0; i < SLUB_SLOTS; i++) {
-		struct cache *cache = __atomic_load_n(&slub->slots[i], __ATOMIC_ACQUIRE);
+	while ((at = caches_next(slub->host, &slub->lock, &slub->caches, at))) {
+		struct cache *cache = list_of(at, struct cache, node);
+		LIST_HEAD(empty);
 
-		if (cache)
+		if (cache->slot != SLUB_NO_SLOT)
 			slot_close(cache, area, &empty);
+		slub_discard_all(&empty);
 	}
-	slub_discard_all(&empty);
 }
 
 /** Empty slabs of the caller's own slot. */
@@ -134,8 +135,8 @@ void slub_slot_forget(struct cache *cache)
  * In the child only the forking thread lives. The others' areas stand as fork found them, perhaps inside an operation, and not
  * even at one moment: pages are copied one after the other while those threads ran on. What the host's locks guard is
  * whole, so the lists of all slabs are. Each slab of a vanished thread gets its free list walked: as far as the links make
- * sense it is kept, the slab is counted anew from it and becomes nobody's. The few objects that such a thread was just
- * moving are lost to the child.
+ * sense it is kept, the slab is counted anew from it and becomes nobody's. So does a slab without owner that such a thread had
+ * in hand: new, or about to be given back. The few objects that such a thread was just moving are lost to the child.
  */
 
 /* Cut the list where it stops making sense; returns its length, and raises slab->carved to what it holds. */
@@ -167,9 +168,12 @@ static uint32_t mend_list(struct slab *slab, void **list, uint64_t *seen)
 
 static void inherit(struct slab *slab, uint64_t *seen)
 {
-	uint32_t n = mend_list(slab, &slab->free, seen);
+	/* Without a slot everything is done under the lock, and whole. */
+	if (slab->cache->slot != SLUB_NO_SLOT) {
+		uint32_t n = mend_list(slab, &slab->free, seen);
 
-	slab->inuse = slab->carved - n;
+		slab->inuse = slab->carved - n;
+	}
 	list_init(&slab->node);
 	__atomic_store_n(&slab->fast, SLUB_NOBODY, __ATOMIC_RELAXED);
 	__atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
@@ -179,11 +183,12 @@ static void inherit(struct slab *slab, uint64_t *seen)
 
 static void inherit_cache(struct cache *cache, struct area *mine, uint64_t *seen)
 {
+	list_init(&cache->partial);
+	cache->nr_partial = 0;
 	list_for_each (pos, &cache->all) {
 		struct slab *slab = list_of(pos, struct slab, all);
-		struct area *owner = slab->owner;
 
-		if (owner && owner != mine)
+		if (!slab->owner || slab->owner != mine)
 			inherit(slab, seen);
 	}
 }
@@ -231,17 +236,14 @@ void slub_fork(void *inst, enum loam_fork_phase phase)
 
 	if (phase != LOAM_FORK_CHILD)
 		return;
+	caches_fork(&slub->caches);
 	/* Without memory for it the vanished threads' slabs stay theirs: lost to the child, and no harm. */
 	seen = slub->host->meta_alloc(slub->self, SLUB_MAX_OBJECTS / 8, 0);
 	if (!seen)
 		return;
 	forking.mine = loam_area(&slub->local);
-	list_for_each (pos, &slub->caches) {
-		struct cache *cache = list_of(pos, struct cache, link);
-
-		if (cache->slot != SLUB_NO_SLOT)
-			inherit_cache(cache, forking.mine, seen);
-	}
+	list_for_each (pos, &slub->caches)
+		inherit_cache(list_of(pos, struct cache, node.link), forking.mine, seen);
 	slub->host->meta_free(slub->self, seen, SLUB_MAX_OBJECTS / 8);
 	slub->host->areas(slub->self, inherit_area, &forking);
 }

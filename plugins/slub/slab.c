@@ -143,14 +143,15 @@ void slub_slab_discard(struct slab *slab)
 	struct cache *cache = slab->cache;
 	struct slub *slub = cache->slub;
 
-	for (uint32_t i = 0; cache->dtor && i < slab->carved; i++)
-		cache->dtor(slab->base + (size_t)i * cache->size + cache->layout.left);
 	loam_lock(slub->host, &cache->lock);
 	list_del(&slab->all);
 	__atomic_store_n(&cache->nr_slabs, cache->nr_slabs - 1, __ATOMIC_RELAXED);
 	count_add(&cache->nr_objects, -(uint64_t)slab->objects);
 	count_add(&cache->nr_pages, -(1ul << slab->order));
 	loam_unlock(slub->host, &cache->lock);
+	/* Now, when a child of fork does not find it any more. */
+	for (uint32_t i = 0; cache->dtor && i < slab->carved; i++)
+		cache->dtor(slab->base + (size_t)i * cache->size + cache->layout.left);
 	slub->host->pages_free(slub->pages, slab->page, slab->order);
 	slub->host->meta_free(slub->self, slab, sizeof(*slab));
 }
@@ -279,10 +280,14 @@ static void *alloc_shared(struct cache *cache, gfp_t gfp)
 	return cache->debug ? (char *)object + cache->layout.left : object;
 }
 
-/* The place of a debugged cache comes back; false, and told, when it may not. Under the lock. */
+/*
+ * The place of a debugged cache comes back; false, and told, when it may not. An object that was lost with a broken list is on
+ * none; but what no holder has cannot be freed, so frees never pass allocations. Under the lock.
+ */
 static bool debug_free(struct cache *cache, struct slab *slab, char *place) LOAM_REQUIRES(cache->lock)
 {
-	bool begins = link_ok(slab, place), ok = begins && !on_list(slab, place);
+	bool begins = link_ok(slab, place), none_live = count_read(&cache->allocs) == count_read(&cache->frees);
+	bool ok = begins && !none_live && !on_list(slab, place);
 	struct slabdebug_slab view = slub_view(slab);
 
 	if (ok)

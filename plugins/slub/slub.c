@@ -59,7 +59,7 @@ static void teardown(struct slub *slub)
 
 	runs_close(&slub->runs);
 	list_for_each_safe (pos, &slub->caches)
-		slub_cache_free(list_of(pos, struct cache, link));
+		slub_cache_free(list_of(pos, struct cache, node.link));
 	host->lock_destroy(&slub->lock);
 	host->meta_free(slub->self, slub, sizeof(*slub));
 }

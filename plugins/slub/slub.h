@@ -11,6 +11,7 @@
 
 #include <loam/plugin.h>
 
+#include "../common/caches.h"
 #include "../common/classes.h"
 #include "../common/count.h"
 #include "../common/list.h"
@@ -104,12 +105,12 @@ struct cache {
 	struct list_head partial LOAM_GUARDED_BY(lock); /* slabs without an owner that have free objects */
 	struct list_head all LOAM_GUARDED_BY(lock);
 	uint32_t nr_partial LOAM_GUARDED_BY(lock);
-	uint32_t nr_slabs;      /* written under the lock; atomic */
-	uint64_t nr_objects;    /* that all slabs hold; the same */
-	uint64_t nr_pages;      /* likewise */
-	uint64_t allocs, frees; /* atomic: done without an area */
-	uint64_t failures;      /* atomic */
-	struct list_head link;  /* the instance's caches, newest first */
+	uint32_t nr_slabs;       /* written under the lock; atomic */
+	uint64_t nr_objects;     /* that all slabs hold; the same */
+	uint64_t nr_pages;       /* likewise */
+	uint64_t allocs, frees;  /* atomic: done without an area */
+	uint64_t failures;       /* atomic */
+	struct caches_node node; /* the instance's caches, newest first */
 	char name[64];
 };
 
@@ -131,8 +132,9 @@ struct slub {
 
 	struct loam_lock lock; /* list of caches, slots, DMA classes */
 	struct list_head caches LOAM_GUARDED_BY(lock);
-	struct cache *slots[SLUB_SLOTS];      /* written under the lock; atomic */
-	struct cache *dma[2][CLASSES_KERNEL]; /* made on first use; atomic */
+	struct cache *slots[SLUB_SLOTS];                 /* written under the lock; atomic */
+	struct cache *dma[2][CLASSES_KERNEL];            /* made on first use; atomic */
+	uint64_t gone_allocs, gone_frees, gone_failures; /* of destroyed caches; under the lock */
 
 	struct runs runs;
 	struct slab run_mark; /* own[0] of a page run: no object, nobody's */
@@ -252,6 +254,6 @@ int slub_walk(void *inst, loam_walk_fn fn, void *arg);
 int slub_check(void *inst, loam_check_fn fn, void *arg);
 int slub_find(void *inst, const void *addr, struct page *page, struct loam_span *span);
 int slub_each(void *inst, loam_cache_fn fn, void *arg);
-uint64_t slub_cache_live(struct cache *cache);
+void slub_cache_sums(struct cache *cache, uint64_t *allocs, uint64_t *frees);
 
 #endif

@@ -3,9 +3,10 @@
  * stats.c: a filter that watches: how many allocations of which size, how long calls take, how long blocks live. Over pages,
  * objects or a heap.
  *
- * Counts and sizes are exact, kept in the local areas, a bucket for each power of two. Time costs more than counting, so one
- * call in `sample` is timed. For the life of blocks one allocation in `sample` is noted in a table with a place for each hash of
- * an address; a note that finds its place taken is dropped, so what is seen is a sample of all lives, long ones included.
+ * Counts and sizes are exact, kept in the local areas, a bucket for each power of two; threads without an area share one, by
+ * atomic additions. Time costs more than counting, so of a thread's allocations one in `sample` is timed, and of its frees
+ * likewise. For the life of blocks an allocation that is timed is noted in a table with a place for each hash of an address; a
+ * note that finds its place taken is dropped, so what is seen is a sample of all lives, long ones included.
  *
  * What was seen is told at halt and in the summary of loam exec. The mandatory counters are those of the instance below, which
  * nobody reaches but through here.
@@ -25,8 +26,9 @@
 enum { P_SAMPLE };
 
 static const struct loam_param params[] = {
-	[P_SAMPLE] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "sample", .def = "64", .max = 1 << 30,
-				.help = "one call in this many is timed, one block in this many watched; 0: none"),
+	[P_SAMPLE] = LOAM_PARAM(
+			.type = LOAM_PARAM_INT, .name = "sample", .def = "64", .max = 1 << 30,
+			.help = "one allocation in this many is timed and its block watched, one free timed; 0: none"),
 };
 
 static const struct loam_port_decl ports[] = {
@@ -37,7 +39,7 @@ static const struct loam_port_decl ports[] = {
 
 /** A local area; one writer, relaxed. */
 struct area {
-	uint64_t allocs, frees, failures, calls;
+	uint64_t allocs, frees, failures;
 	uint64_t sizes[SIZES];
 	uint64_t alloc_ns[TIMES], free_ns[TIMES], lives[TIMES];
 };
@@ -51,7 +53,7 @@ struct stats {
 	struct lower lower; /* first */
 	struct loam_local local;
 	uint64_t sample;
-	struct area shared; /* calls of threads without an area; counts may be lost */
+	struct area shared; /* of threads without an area; atomic */
 	struct note notes[NOTES];
 };
 
@@ -82,11 +84,18 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/** A call begins: the time when it is one of the sample, else 0. */
-static inline uint64_t begin(struct stats *stats, struct area *area)
+static inline void count(const struct stats *stats, const struct area *area, uint64_t *counter)
 {
-	count_one(&area->calls);
-	return stats->sample && area->calls % stats->sample == 0 ? now() : 0;
+	if (loam_likely(area != &stats->shared))
+		count_one(counter);
+	else
+		count_add(counter, 1);
+}
+
+/** A call begins, of which the thread has done @before: the time when it is one of the sample, else 0. */
+static inline uint64_t begin(const struct stats *stats, const uint64_t *before)
+{
+	return stats->sample && (count_read(before) + 1) % stats->sample == 0 ? now() : 0;
 }
 
 static struct note *note_of(struct stats *stats, const void *block)
@@ -106,38 +115,62 @@ static void watch(struct stats *stats, const void *block, uint64_t time)
 	__atomic_store_n(&note->block, block, __ATOMIC_RELEASE);
 }
 
-static void ended(struct stats *stats, struct area *area, const void *block)
+static LOAM_NOINLINE void ended_slow(struct stats *stats, struct area *area, struct note *note)
 {
-	struct note *note = note_of(stats, block);
-
-	if (loam_likely(__atomic_load_n(&note->block, __ATOMIC_ACQUIRE) != block))
-		return;
-	count_one(&area->lives[bucket(now() - __atomic_load_n(&note->born, __ATOMIC_RELAXED), TIMES)]);
+	count(stats, area, &area->lives[bucket(now() - __atomic_load_n(&note->born, __ATOMIC_RELAXED), TIMES)]);
 	__atomic_store_n(&note->block, NULL, __ATOMIC_RELEASE);
 }
 
-static void came(struct stats *stats, struct area *area, const void *block, size_t bytes, uint64_t start)
+static inline void ended(struct stats *stats, struct area *area, const void *block)
+{
+	struct note *note = note_of(stats, block);
+
+	if (loam_unlikely(__atomic_load_n(&note->block, __ATOMIC_ACQUIRE) == block))
+		ended_slow(stats, area, note);
+}
+
+/* A failure, one of the sample, or without an area. */
+static LOAM_NOINLINE void came_slow(struct stats *stats, struct area *area, const void *block, size_t bytes,
+				    uint64_t start)
 {
 	uint64_t end;
 
 	if (!block) {
-		count_one(&area->failures);
+		count(stats, area, &area->failures);
 		return;
 	}
-	count_one(&area->allocs);
-	count_one(&area->sizes[bucket(bytes, SIZES)]);
+	count(stats, area, &area->allocs);
+	count(stats, area, &area->sizes[bucket(bytes, SIZES)]);
 	if (!start)
 		return;
 	end = now();
-	count_one(&area->alloc_ns[bucket(end - start, TIMES)]);
+	count(stats, area, &area->alloc_ns[bucket(end - start, TIMES)]);
 	watch(stats, block, end);
 }
 
-static void went(struct area *area, uint64_t start)
+static inline void came(struct stats *stats, struct area *area, const void *block, size_t bytes, uint64_t start)
 {
-	count_one(&area->frees);
+	if (loam_likely(block && !start && area != &stats->shared)) {
+		count_one(&area->allocs);
+		count_one(&area->sizes[bucket(bytes, SIZES)]);
+	} else {
+		came_slow(stats, area, block, bytes, start);
+	}
+}
+
+static LOAM_NOINLINE void went_slow(struct stats *stats, struct area *area, uint64_t start)
+{
+	count(stats, area, &area->frees);
 	if (start)
-		count_one(&area->free_ns[bucket(now() - start, TIMES)]);
+		count(stats, area, &area->free_ns[bucket(now() - start, TIMES)]);
+}
+
+static inline void went(struct stats *stats, struct area *area, uint64_t start)
+{
+	if (loam_likely(!start && area != &stats->shared))
+		count_one(&area->frees);
+	else
+		went_slow(stats, area, start);
 }
 
 /* ---- heap ---- */
@@ -146,7 +179,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
-	uint64_t start = begin(stats, area);
+	uint64_t start = begin(stats, &area->allocs);
 	void *ptr = lower_heap_alloc(stats, bytes, align, gfp);
 
 	came(stats, area, ptr, bytes, start);
@@ -157,7 +190,7 @@ static void *heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
-	uint64_t start = begin(stats, area);
+	uint64_t start = begin(stats, &area->allocs);
 	void *ptr = lower_heap_zalloc(stats, bytes, align, gfp);
 
 	came(stats, area, ptr, bytes, start);
@@ -171,9 +204,9 @@ static void heap_free(void *inst, void *ptr, struct page *page)
 	uint64_t start;
 
 	ended(stats, area, ptr);
-	start = begin(stats, area);
+	start = begin(stats, &area->frees);
 	lower_heap_free(stats, ptr, page);
-	went(area, start);
+	went(stats, area, start);
 }
 
 static const struct loam_heap_ops heap_ops = { .size = sizeof(heap_ops),
@@ -197,7 +230,7 @@ static void *objects_alloc(struct loam_cache *pub, gfp_t gfp)
 {
 	struct lower_cache *cache = (struct lower_cache *)pub;
 	struct area *area = area_of(cache->filter);
-	uint64_t start = begin(cache->filter, area);
+	uint64_t start = begin(cache->filter, &area->allocs);
 	void *object = lower_objects_alloc(pub, gfp);
 
 	came(cache->filter, area, object, pub->object_size, start);
@@ -211,9 +244,9 @@ static void objects_free(struct loam_cache *pub, void *object)
 	uint64_t start;
 
 	ended(cache->filter, area, object);
-	start = begin(cache->filter, area);
+	start = begin(cache->filter, &area->frees);
 	lower_objects_free(pub, object);
-	went(area, start);
+	went(cache->filter, area, start);
 }
 
 static const struct loam_objects_ops objects_ops = { .size = sizeof(objects_ops),
@@ -231,7 +264,7 @@ static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsign
 {
 	struct stats *stats = inst;
 	struct area *area = area_of(stats);
-	uint64_t start = begin(stats, area);
+	uint64_t start = begin(stats, &area->allocs);
 	struct page *page = lower_pages_alloc(stats, zone, order, flags);
 
 	came(stats, area, page, LOAM_PAGE_SIZE << order, start);
@@ -245,9 +278,9 @@ static void pages_free(void *inst, const struct loam_zone *zone, struct page *pa
 	uint64_t start;
 
 	ended(stats, area, page);
-	start = begin(stats, area);
+	start = begin(stats, &area->frees);
 	lower_pages_free(stats, zone, page, order);
-	went(area, start);
+	went(stats, area, start);
 }
 
 static const struct loam_pages_ops pages_ops = { .size = sizeof(pages_ops),

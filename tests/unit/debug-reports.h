@@ -6,6 +6,10 @@
 #ifndef LOAM_TEST_DEBUG_REPORTS_H
 #define LOAM_TEST_DEBUG_REPORTS_H
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define REPORT_LINES 21 /* of one finding, at the most */
 
 /* A pair of a cache called c and an object of it, with a machine around, whose words are heard. */
@@ -257,6 +261,48 @@ START_TEST(check_tells_each_finding_in_one_line)
 }
 END_TEST
 
+/* ---- a machine that stops at the first report ---- */
+
+static void break_red_zone(char *object)
+{
+	object[60] = 'A';
+	loam_cache_free(debug_cache, object);
+}
+
+static void free_inside(char *object)
+{
+	loam_cache_free(debug_cache, object + 4);
+}
+
+static const struct {
+	void (*misuse)(char *object);
+	const char *what, *fix;
+} stops[] = {
+	{ break_red_zone, "BUG c (Not tainted): Right Redzone overwritten. ", "FIX c: Restoring Right Redzone " },
+	{ free_inside, "BUG c (Not tainted): Invalid object pointer ", "FIX c: Object at " },
+};
+
+START_TEST(a_machine_that_stops_shows_all_before)
+{
+	char *object = debug_boot(SLAB_RED_ZONE, 60, 0);
+	const char *heard;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		loam__machine.on_report = LOAM_ON_REPORT_STOP;
+		stops[_i].misuse(object);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	heard = fixture_heard();
+	must_say(heard, "%s", stops[_i].what);
+	must_say(heard, "loam: [objects] Object %p @offset=", (void *)object);
+	must_say(heard, "loam: [objects] %s", stops[_i].fix);
+}
+END_TEST
+
 /* ---- what was freed ---- */
 
 static const uint32_t each_flag[] = { SLAB_CONSISTENCY_CHECKS, SLAB_RED_ZONE, SLAB_POISON, SLAB_STORE_USER };
@@ -445,6 +491,7 @@ static TCase *debug_reports(void)
 	tcase_add_test(tc, the_end_of_a_slab_is_watched_when_an_object_is_freed);
 	tcase_add_test(tc, the_end_of_a_slab_is_watched_when_an_object_is_taken);
 	tcase_add_test(tc, check_tells_each_finding_in_one_line);
+	tcase_add_loop_test(tc, a_machine_that_stops_shows_all_before, 0, (int)LOAM_LEN(stops));
 	tcase_add_loop_test(tc, an_object_that_is_free_is_not_freed_again, 0, (int)LOAM_LEN(each_flag));
 	tcase_add_loop_test(tc, an_address_inside_an_object_is_not_freed, 0, (int)LOAM_LEN(each_flag));
 	tcase_add_loop_test(tc, an_object_of_another_cache_is_told_by_its_name, 0, 2);

@@ -184,7 +184,85 @@ START_TEST(stats_tells_sizes_times_and_lives)
 }
 END_TEST
 
+/* Each with its own count: one that takes and gives in turn has both timed. */
+START_TEST(stats_times_takers_and_givers_apart)
+{
+	char text[8000] = "";
+
+	boot(BASE("slub") PLAIN FILTER("stats", "sample = 64"));
+	for (unsigned i = 0; i < 6400; i++)
+		give(take(100));
+	loam__tell(top, add_line, text);
+	ck_assert_msg(strstr(text, "time of an allocation, sampled, 100:") != NULL, "%s", text);
+	ck_assert_ptr_nonnull(strstr(text, "time of a free, sampled, 100:"));
+	ck_assert_ptr_nonnull(strstr(text, "life of a block, sampled, 100:"));
+}
+END_TEST
+
+#define LATE 100000
+static pthread_key_t late_key;
+static pthread_barrier_t late_meet;
+
+/* Behind the host's own in the round of destructors in which that takes the thread's area away. */
+static void take_late(void *arg)
+{
+	if (loam__area_block) {
+		pthread_setspecific(late_key, arg);
+		return;
+	}
+	pthread_barrier_wait(&late_meet);
+	for (unsigned i = 0; i < LATE; i++)
+		give(take(100));
+}
+
+static void *end_late(void *arg)
+{
+	give(take(100));
+	pthread_setspecific(late_key, &late_key);
+	return arg;
+}
+
+START_TEST(stats_counts_threads_without_an_area_exactly)
+{
+	char text[8000] = "", want[100];
+	pthread_t threads[4];
+
+	boot(BASE("slub") PLAIN FILTER("stats", "sample = 0"));
+	give(take(100));
+	pthread_key_create(&late_key, take_late);
+	pthread_barrier_init(&late_meet, NULL, LOAM_LEN(threads));
+	for (unsigned i = 0; i < LOAM_LEN(threads); i++)
+		pthread_create(&threads[i], NULL, end_late, NULL);
+	for (unsigned i = 0; i < LOAM_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	loam__tell(top, add_line, text);
+	snprintf(want, sizeof(want), "allocations %u, frees %u, failures 0", 4 * LATE + 5, 4 * LATE + 5);
+	ck_assert_msg(strstr(text, want) != NULL, "not \"%s\" in %s", want, text);
+	snprintf(want, sizeof(want), "allocations by size, %u:", 4 * LATE + 5);
+	ck_assert_msg(strstr(text, want) != NULL, "not \"%s\" in %s", want, text);
+}
+END_TEST
+
 /* ---- magazine ---- */
+
+/* A block may come back in parts. */
+START_TEST(a_magazine_counts_frames)
+{
+	struct loam_stat before;
+	struct page *page;
+
+	boot(BASE("slub") "[frames]\nplugin = magazine\nlower = low\n" FILTER("stats", ""));
+	before = fixture_stat(loam__machine.graph->frames);
+	page = loam__pages_alloc(&loam__machine.frames, GFP_KERNEL, 5, 0);
+	ck_assert_uint_eq(fixture_stat(loam__machine.graph->frames).allocs, before.allocs + 32);
+	loam__pages_free(&loam__machine.frames, page, 4);
+	loam__pages_free(&loam__machine.frames, page + 16, 3);
+	for (unsigned i = 24; i < 32; i++)
+		loam__pages_free(&loam__machine.frames, page + i, 0);
+	ck_assert_uint_eq(fixture_stat(loam__machine.graph->frames).frees, before.frees + 32);
+	ck_assert_uint_eq(fixture_stat(loam__machine.graph->frames).live_blocks, before.live_blocks);
+}
+END_TEST
 
 START_TEST(a_magazine_serves_again_without_the_one_below)
 {
@@ -365,6 +443,52 @@ START_TEST(a_thread_s_end_gives_back_what_it_kept)
 }
 END_TEST
 
+/* ---- caches go while threads end that used them, and while their magazines are shrunk ---- */
+
+static struct loam_cache *going;
+static bool used, over; /* atomic */
+
+static void *use_and_end(void *arg)
+{
+	void *objects[40];
+
+	for (unsigned i = 0; i < 40; i++)
+		objects[i] = loam_cache_alloc(going, GFP_KERNEL);
+	for (unsigned i = 0; i < 40; i++)
+		loam_cache_free(going, objects[i]);
+	__atomic_store_n(&used, true, __ATOMIC_RELEASE);
+	return arg;
+}
+
+static void *shrink_on(void *arg)
+{
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+		top->plugin->desc.shrink(top->inst, ~0ul >> 1);
+	return arg;
+}
+
+START_TEST(a_cache_goes_while_its_magazines_are_emptied)
+{
+	pthread_t thread, shrinker;
+
+	boot(BASE("slub") PLAIN FILTER("magazine", ""));
+	pthread_create(&shrinker, NULL, shrink_on, NULL);
+	for (unsigned i = 0; i < 200; i++) {
+		going = cache_new((struct loam_cache_args){ .name = "c", .object_size = 100 });
+		ck_assert_ptr_nonnull(going);
+		__atomic_store_n(&used, false, __ATOMIC_RELAXED);
+		pthread_create(&thread, NULL, use_and_end, NULL);
+		while (!__atomic_load_n(&used, __ATOMIC_ACQUIRE))
+			sched_yield();
+		ck_assert_int_eq(loam__machine.host.cache_destroy(going), 0);
+		pthread_join(thread, NULL);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELEASE);
+	pthread_join(shrinker, NULL);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 /* Order 0 is kept in magazines; a large block needs them back, and the host's reclaim asks for that. */
 START_TEST(kept_pages_come_back_when_a_large_block_needs_them)
 {
@@ -447,8 +571,7 @@ static const char *const sweeps[] = {
 	BASE("slub") "[frames]\nplugin = magazine\nlower = low\n" FILTER("magazine", ""),
 	BASE("slab") "[frames]\nplugin = stats\nlower = low\n" FILTER("stats", ""),
 	BASE("slob") "[frames]\nplugin = fault\nlower = low\n" FILTER("fault", ""),
-	"[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = bitmap\n[kernel]\nheap = frames\nobjects = "
-	"frames\n",
+	"[machine]\nmemory = 32M\n[frames]\nplugin = bitmap\n[kernel]\nheap = frames\nobjects = frames\n",
 };
 
 /* Each allocation of metadata fails once: what was made is undone, nothing is lost, one message. */
@@ -628,6 +751,9 @@ int main(void)
 	tcase_add_test(tc, fault_fails_objects_and_pages_too);
 	tcase_add_test(tc, a_range_of_sizes_that_is_empty_is_refused);
 	tcase_add_test(tc, stats_tells_sizes_times_and_lives);
+	tcase_add_test(tc, stats_times_takers_and_givers_apart);
+	tcase_add_test(tc, stats_counts_threads_without_an_area_exactly);
+	tcase_add_test(tc, a_magazine_counts_frames);
 	tcase_add_test(tc, a_magazine_serves_again_without_the_one_below);
 	tcase_add_test(tc, a_block_is_as_large_as_its_class);
 	tcase_add_test(tc, what_waits_in_magazines_is_free);
@@ -635,6 +761,7 @@ int main(void)
 	tcase_add_loop_test(tc, constructors_are_honoured_through_magazines, 0, 2);
 	tcase_add_test(tc, red_zones_are_seen_through_magazines);
 	tcase_add_test(tc, a_thread_s_end_gives_back_what_it_kept);
+	tcase_add_test(tc, a_cache_goes_while_its_magazines_are_emptied);
 	tcase_add_test(tc, kept_pages_come_back_when_a_large_block_needs_them);
 	tcase_add_loop_test(tc, a_child_of_fork_goes_on_through_every_chain, 0, 3);
 	tcase_add_test(tc, plugins_are_unloaded_while_a_thread_lives_that_used_them);

@@ -158,7 +158,7 @@ static void give_one(struct slot *slot)
 static void work(uint32_t x)
 {
 	static const unsigned orders[] = { 0, 0, 0, 1, 3 };
-	struct slot slots[SLOTS] = { { NULL } };
+	struct slot slots[SLOTS] = { { .ptr = NULL } };
 	struct page *held[8] = { NULL };
 
 	for (unsigned i = 0; i < STEPS; i++) {

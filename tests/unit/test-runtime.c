@@ -191,6 +191,29 @@ START_TEST(a_serialised_plugin_needs_no_locks_of_its_own)
 }
 END_TEST
 
+/* The finding is one line, whatever else there is to show. */
+START_TEST(a_report_of_several_lines_has_a_prefix_on_each)
+{
+	struct loam_self *self = fixture_boot(BUDDY, "frames");
+	const char *heard;
+	char want[100];
+
+	fixture_listen();
+	loam__report(self, LOAM_REPORT_MISUSE, self, "something %s\nmore of it\nthe end", "is wrong");
+	snprintf(want, sizeof(want),
+		 "loam: misuse: [frames] buddy: %p: something is wrong (loam " PACKAGE_VERSION ", seed ", (void *)self);
+	heard = fixture_heard();
+	ck_assert_msg(!strncmp(heard, want, strlen(want)), "%s", heard);
+	ck_assert_ptr_nonnull(strstr(heard, ")\nloam: [frames] more of it\nloam: [frames] the end\n"));
+	ck_assert_uint_eq(self->reports[LOAM_REPORT_MISUSE], 1);
+	loam__report(self, LOAM_REPORT_MISUSE, NULL, "%5000s", "long");
+	heard = fixture_heard();
+	ck_assert_ptr_nonnull(strstr(heard, "seed "));
+	ck_assert_int_eq(heard[strlen(heard) - 1], '\n');
+	fixture_halt();
+}
+END_TEST
+
 START_TEST(an_address_is_described_in_words)
 {
 	struct loam_self *o = fixture_boot(BUDDY "[o]\nplugin = slub\npages = frames\n", "o");
@@ -287,6 +310,7 @@ int main(void)
 	tcase_add_test(t, the_window_uses_space_again);
 	tcase_add_test(t, a_serialised_plugin_needs_no_locks_of_its_own);
 	tcase_add_test(t, a_program_can_have_a_machine_of_its_own);
+	tcase_add_test(t, a_report_of_several_lines_has_a_prefix_on_each);
 	tcase_add_test(t, an_address_is_described_in_words);
 	tcase_add_test(t, behind_filters_an_address_still_leads_to_its_block);
 	tcase_add_test(t, slabinfo_has_each_cache_once_behind_filters);

@@ -11,9 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PLUGIN "slab"
 #define MACHINE(memory, options)                                                                                       \
 	"[machine]\nmemory = " memory "\nbacking = anon\nseed = 7\n[frames]\nplugin = buddy\n"                         \
-	"[objects]\nplugin = slab\npages = frames\n" options "\n"                                                      \
+	"[objects]\nplugin = " PLUGIN "\npages = frames\n" options "\n"                                                \
 	"[kernel]\npages = frames\nobjects = objects\nheap = objects\n"
 
 static struct loam_self *objects;
@@ -89,6 +90,8 @@ static unsigned defects(void)
 }
 
 #include "debug-reports.h"
+
+#include "cache-tests.h"
 
 START_TEST(kmalloc_has_the_limits_of_slab)
 {
@@ -485,5 +488,6 @@ int main(void)
 	tcase_add_test(tc, walk_sees_what_waits_in_arrays_as_free);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, debug_reports());
+	suite_add_tcase(suite, cache_tests());
 	return fixture_run(suite);
 }

@@ -173,6 +173,9 @@ static void unmake(void *object)
 	unmade += *(unsigned *)object;
 }
 
+/* A block of a page, and a run. */
+static const size_t both_kinds[] = { 80, 6000 };
+
 START_TEST(the_constructor_runs_at_every_alloc)
 {
 	struct loam_cache *cache;
@@ -234,6 +237,161 @@ START_TEST(misuse_is_reported_and_harms_nothing)
 	loam_cache_free(one, ptr);
 	ck_assert_uint_eq(defects(), 0);
 	ck_assert_uint_eq(fixture_stat(objects).live_blocks, 1);
+}
+END_TEST
+
+/* The heap's largest run, over frames that were pages of blocks before and still say so. */
+static char *run_over_old_pages(struct loam_cache *cache)
+{
+	void *all[300];
+	char *run;
+
+	for (unsigned i = 0; i < LOAM_LEN(all); i++)
+		all[i] = take(2000);
+	for (unsigned i = 0; i < LOAM_LEN(all); i++)
+		give(all[i]);
+	run = cache ? loam_cache_alloc(cache, GFP_KERNEL) : take(60000);
+	/* Wherever a head is looked for, one of a block of 16 bytes stands. */
+	for (uint32_t *word = (uint32_t *)run; word < (uint32_t *)(run + 60000); word += 2) {
+		word[0] = 16;
+		word[1] = 0;
+	}
+	return run;
+}
+
+START_TEST(an_address_inside_a_run_is_not_freed)
+{
+	char *run;
+
+	boot(MACHINE("16M"));
+	run = run_over_old_pages(NULL);
+	for (unsigned i = 1; i < 14; i++) {
+		give(run + i * 4096);
+		give(run + i * 4096 + 16);
+	}
+	ck_assert_uint_eq(objects->reports[LOAM_REPORT_BAD_FREE], 26);
+	ck_assert_uint_eq(loam__machine.nr_reports, 26);
+	ck_assert_uint_eq(fixture_stat(objects).live_blocks, 1);
+	give(run);
+	ck_assert_uint_eq(defects(), 0);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
+START_TEST(an_address_inside_an_object_of_many_pages_is_not_freed)
+{
+	struct loam_cache *cache;
+	char *object;
+
+	boot(MACHINE("16M"));
+	cache = cache_new((struct loam_cache_args){ .name = "large", .object_size = 60000 });
+	object = run_over_old_pages(cache);
+	for (unsigned i = 1; i < 14; i++)
+		loam_cache_free(cache, object + i * 4096 + 16);
+	ck_assert_uint_eq(objects->reports[LOAM_REPORT_BAD_FREE], 13);
+	ck_assert_uint_eq(loam__machine.nr_reports, 13);
+	loam_cache_free(cache, object);
+	ck_assert_int_eq(loam__machine.host.cache_destroy(cache), 0);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
+START_TEST(an_address_inside_a_run_leads_to_the_run)
+{
+	char *run;
+
+	boot(MACHINE("16M"));
+	run = run_over_old_pages(NULL);
+	for (unsigned i = 0; i < 14; i++) {
+		struct loam_span span = { .size = sizeof(span) };
+		char *at = run + i * 4096 + 100;
+
+		ck_assert_int_eq(objects->plugin->desc.find(objects->inst, at, page_of(at), &span), 0);
+		ck_assert_ptr_eq(span.addr, run);
+		ck_assert_uint_eq(span.bytes, 65536);
+		ck_assert_int_eq(span.kind, LOAM_SPAN_LIVE);
+		ck_assert_uint_eq(usable(run + i * 4096), 65536);
+	}
+	ck_assert_uint_eq(loam__machine.nr_reports, 0);
+}
+END_TEST
+
+/* What the destructor finds must be what the holder left, and what was freed once is not unmade twice. */
+START_TEST(a_double_free_runs_no_destructor)
+{
+	struct loam_cache *cache;
+	void *object, *before, *kept;
+
+	boot(MACHINE("16M"));
+	cache = cache_new(
+		(struct loam_cache_args){ .name = "c", .object_size = both_kinds[_i], .ctor = build, .dtor = unmake });
+	kept = loam_cache_alloc(cache, GFP_KERNEL);
+	before = loam_cache_alloc(cache, GFP_KERNEL);
+	object = loam_cache_alloc(cache, GFP_KERNEL);
+	/* What is free in front of it swallows it whole, with its head as it was. */
+	loam_cache_free(cache, before);
+	loam_cache_free(cache, object);
+	ck_assert_uint_eq(unmade, 2);
+	loam_cache_free(cache, object);
+	ck_assert_uint_eq(unmade, 2);
+	ck_assert_uint_eq(loam__machine.nr_reports, 1);
+	loam_cache_free(cache, kept);
+	ck_assert_uint_eq(unmade, 3);
+	ck_assert_int_eq(loam__machine.host.cache_destroy(cache), 0);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
+static struct loam_cache *cache_of_again;
+static void free_again(void *object)
+{
+	unmade++;
+	loam_cache_free(cache_of_again, object);
+}
+
+/* While the destructor runs, without the lock, the object is neither live nor free. */
+START_TEST(a_free_during_the_destructor_is_found_out)
+{
+	boot(MACHINE("16M"));
+	cache_of_again =
+		cache_new((struct loam_cache_args){ .name = "c", .object_size = both_kinds[_i], .dtor = free_again });
+	loam_cache_free(cache_of_again, loam_cache_alloc(cache_of_again, GFP_KERNEL));
+	ck_assert_uint_eq(unmade, 1);
+	ck_assert_uint_eq(loam__machine.nr_reports, 1);
+	ck_assert_uint_eq(defects(), 0);
+	ck_assert_int_eq(loam__machine.host.cache_destroy(cache_of_again), 0);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
+START_TEST(misuse_is_told_in_the_kernels_words)
+{
+	struct loam_cache *one, *two;
+	char *object, *block;
+	char want[200];
+	const char *heard;
+
+	boot(MACHINE("16M"));
+	one = cache_new((struct loam_cache_args){ .name = "one", .object_size = 64 });
+	two = cache_new((struct loam_cache_args){ .name = "two", .object_size = 64 });
+	loam_cache_alloc(one, GFP_KERNEL);
+	object = loam_cache_alloc(one, GFP_KERNEL);
+	block = take(64);
+	memset(object, 0xff, 64);
+	fixture_listen();
+	loam_cache_free(two, object);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "Wrong slab cache. two but object is from one (loam"));
+	loam_cache_free(two, block);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "Wrong slab cache. two but object is from kmalloc (loam"));
+	loam_cache_free(one, want);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "BUG one (Not tainted): Attempt to free object("));
+	loam_cache_free(one, object + 8);
+	snprintf(want, sizeof(want), "BUG one (Not tainted): Invalid object pointer %p (loam", (void *)(object + 8));
+	heard = fixture_heard();
+	ck_assert_msg(strstr(heard, want) != NULL, "%s", heard);
+	loam_cache_free(one, object);
+	loam_cache_free(one, object);
+	ck_assert_ptr_nonnull(strstr(fixture_heard(), "BUG one (Not tainted): Object already free (loam"));
 }
 END_TEST
 
@@ -350,6 +508,12 @@ int main(void)
 	tcase_add_test(tc, the_constructor_runs_at_every_alloc);
 	tcase_add_test(tc, kfree_of_an_object_finds_its_cache);
 	tcase_add_test(tc, misuse_is_reported_and_harms_nothing);
+	tcase_add_test(tc, an_address_inside_a_run_is_not_freed);
+	tcase_add_test(tc, an_address_inside_an_object_of_many_pages_is_not_freed);
+	tcase_add_test(tc, an_address_inside_a_run_leads_to_the_run);
+	tcase_add_loop_test(tc, a_double_free_runs_no_destructor, 0, (int)LOAM_LEN(both_kinds));
+	tcase_add_loop_test(tc, a_free_during_the_destructor_is_found_out, 0, (int)LOAM_LEN(both_kinds));
+	tcase_add_test(tc, misuse_is_told_in_the_kernels_words);
 	tcase_add_test(tc, dma_requests_get_pages_of_zone_dma);
 	tcase_add_test(tc, threads_share_it);
 	tcase_add_test(tc, exhaustion_and_back);

@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PLUGIN "slub"
 #define MACHINE(memory, options)                                                                                       \
 	"[machine]\nmemory = " memory "\nbacking = anon\nseed = 7\n"                                                   \
 	"[frames]\nplugin = buddy\n"                                                                                   \
-	"[objects]\nplugin = slub\npages = frames\n" options "\n"                                                      \
+	"[objects]\nplugin = " PLUGIN "\npages = frames\n" options "\n"                                                \
 	"[kernel]\npages = frames\nobjects = objects\nheap = objects\n"
 
 /* Check writes a message for every assertion, also one that holds: too slow for each byte of a block. */
@@ -74,7 +75,7 @@ static void no_defect(void *arg, const char *text)
 
 static void count_defect(void *arg, const char *text)
 {
-	(void)text;
+	fprintf(stderr, "%s\n", text);
 	++*(int *)arg;
 }
 
@@ -98,6 +99,8 @@ static void assert_sound(void)
 }
 
 #include "debug-reports.h"
+
+#include "cache-tests.h"
 
 START_TEST(kernel_classes_are_kmallocs)
 {
@@ -538,6 +541,22 @@ START_TEST(a_broken_link_is_found_when_another_object_is_freed)
 }
 END_TEST
 
+/* It was free when its list was cut: no list tells it any more, but that nothing is live does. */
+START_TEST(a_lost_object_that_is_freed_again_is_found_out)
+{
+	char *freed[3];
+
+	boot(link_settings[_i]);
+	break_link(freed, 0, (void *)0x4141414141414141);
+	loam_cache_free(debug_cache, loam_cache_alloc(debug_cache, GFP_KERNEL));
+	loam_cache_free(debug_cache, freed[1]);
+	must_say(fixture_heard(), "%p: BUG c (Not tainted): Object already free (loam", (void *)freed[1]);
+	ck_assert_uint_eq(fixture_stat(objects).live_blocks, 0);
+	ck_assert_int_eq(cache_end(debug_cache), 0);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 /* A link may also lead where a free object is, and so for ever round. */
 START_TEST(a_link_that_leads_back_is_found)
 {
@@ -726,6 +745,7 @@ static Suite *suite(void)
 	tcase_add_test(t, hardened_lists_report_a_double_free);
 	tcase_add_loop_test(t, a_broken_link_is_found_when_its_object_is_taken, 0, 2);
 	tcase_add_loop_test(t, a_broken_link_is_found_when_another_object_is_freed, 0, 2);
+	tcase_add_loop_test(t, a_lost_object_that_is_freed_again_is_found_out, 0, 2);
 	tcase_add_test(t, a_link_that_leads_back_is_found);
 	tcase_add_test(t, random_lists_hand_out_in_no_order);
 	tcase_add_test(t, exhausted_memory_fails_and_comes_back_whole);
@@ -736,6 +756,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(f, a_child_of_fork_uses_what_other_threads_had, 0, n);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, debug_reports());
+	suite_add_tcase(s, cache_tests());
 	suite_add_tcase(s, f);
 	return s;
 }
