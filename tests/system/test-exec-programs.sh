@@ -93,8 +93,9 @@ redis_once() {
 	local port=$((20000 + RANDOM % 10000)) pid
 	under "$1" redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no --daemonize no >redis.log 2>&1 </dev/null &
 	pid=$!
-	for _ in $(seq 100); do redis-cli -p $port ping >/dev/null 2>&1 </dev/null && break; read -rt 0.1 <> <(:) || true; done
-	redis-benchmark -p $port -n $(n 100000) -c 20 -q -t set,get,lpush >bench 2>&1 </dev/null || { kill $pid; fail "redis-benchmark"; }
+	for _ in $(seq 100); do redis-cli -p $port ping 2>/dev/null </dev/null | grep -q PONG && break; read -rt 0.1 <> <(:) || true; done
+	redis-cli -p $port ping 2>/dev/null </dev/null | grep -q PONG || { kill $pid; tail redis.log; fail "$1: redis-server does not answer"; }
+	timeout 300 redis-benchmark -p $port -n $(n 100000) -c 20 -q -t set,get,lpush >bench 2>&1 </dev/null || { kill $pid; fail "redis-benchmark"; }
 	redis-cli -p $port info memory </dev/null | grep -q used_memory || fail "no answer"
 	redis-cli -p $port shutdown nosave </dev/null || true
 	wait $pid || fail "redis-server: exit $?"
