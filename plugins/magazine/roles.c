@@ -121,7 +121,7 @@ static LOAM_NOINLINE void free_slow(struct magazine *magazine, void *ptr, struct
 
 	if (area && page && class < CLASSES_FINE) {
 		area->chunk = (size_t)((char *)ptr - magazine->map->base) / MAG_CHUNK;
-		area->marks = magazine->marks[area->chunk];
+		area->marks = __atomic_load_n(&magazine->marks[area->chunk], __ATOMIC_ACQUIRE);
 	}
 	if (class == CLASSES_FINE)
 		pass_free(magazine, ptr, page);
