@@ -3,11 +3,10 @@
 #ifndef LOAM_CACHES_H
 #define LOAM_CACHES_H
 
+#include "hold.h"
 #include "list.h"
 
 #include <loam/plugin.h>
-
-#include <sched.h>
 
 #define CACHES_LINE 64u /* bytes of a line of the processor's cache */
 #define CACHES_FLAGS                                                                                                   \
@@ -31,12 +30,11 @@ static inline uint32_t caches_align(const struct loam_cache_args *args)
 
 /**
  * A cache's place on the list of its instance, under the instance's lock. Work on each cache in turn that calls others cannot
- * keep that lock: it holds the cache that it is at, and who destroys a cache waits until nobody holds it.
+ * keep that lock: it holds the cache that it is at.
  */
 struct caches_node {
 	struct list_head link; /* first: what is on the list */
-	uint32_t users;        /* who hold it */
-	bool going;            /* is being destroyed: nobody takes hold of it any more */
+	struct hold hold;      /* retired, first of all, by who destroys the cache; it stays on the list */
 };
 
 /** The first cache of @list, or the one behind @at, is held from now on, and @at no longer. NULL: there is none. */
@@ -47,36 +45,20 @@ static inline struct caches_node *caches_next(const struct loam_host *host, stru
 
 	loam_lock(host, lock);
 	pos = at ? at->link.next : list->next;
-	/* None in a child of fork: caches_fork. */
-	if (at && at->users)
-		at->users--;
-	while (pos != list && list_of(pos, struct caches_node, link)->going)
+	if (at)
+		hold_drop(&at->hold);
+	while (pos != list && !hold_take(&list_of(pos, struct caches_node, link)->hold))
 		pos = pos->next;
 	at = pos != list ? list_of(pos, struct caches_node, link) : NULL;
-	if (at)
-		at->users++;
 	loam_unlock(host, lock);
 	return at;
-}
-
-/** To do first when a cache is destroyed: from now on nobody holds it. It stays on the list. May sleep; under no lock. */
-static inline void caches_retire(const struct loam_host *host, struct loam_lock *lock, struct caches_node *node)
-{
-	loam_lock(host, lock);
-	node->going = true;
-	while (node->users) {
-		loam_unlock(host, lock);
-		sched_yield();
-		loam_lock(host, lock);
-	}
-	loam_unlock(host, lock);
 }
 
 /** In a child of fork: the threads that held caches of @list are gone. */
 static inline void caches_fork(const struct list_head *list)
 {
 	list_for_each (pos, list)
-		list_of(pos, struct caches_node, link)->users = 0;
+		list_of(pos, struct caches_node, link)->hold.users = 0;
 }
 
 #endif

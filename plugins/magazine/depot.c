@@ -2,8 +2,6 @@
 /* depot.c: magazines go between threads and depots whole; items between magazines and the instance below in batches. */
 #include "magazine.h"
 
-#include <sched.h>
-
 #include <stdio.h>
 
 /* ---- items and the instance below ---- */
@@ -125,51 +123,33 @@ void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32
 	bin->max_full = max < 1 ? 1 : max > MAG_DEPOT ? MAG_DEPOT : (uint32_t)max;
 	bin->nr_full = 0;
 	magazine->lower.host->lock_init(magazine->lower.self, &bin->lock, 2, "magazine depot");
-	loam_lock(magazine->lower.host, &magazine->lock);
 	bin->used = true;
-	bin->going = false;
-	loam_unlock(magazine->lower.host, &magazine->lock);
 }
 
-/* Whether the bin stays until it is let go. */
-static bool bin_hold(struct magazine *magazine, struct bin *bin)
+/*
+ * Whether bin @i is there, and stays until it is let go. Those of classes and zones are there from the start to the end; that
+ * of a cache may go while another thread empties it.
+ */
+static bool bin_hold(struct magazine *magazine, uint32_t i)
 {
 	bool there;
 
+	if (i < MAG_CACHES)
+		return magazine->bins[i].used;
+	if (!__atomic_load_n(&magazine->caches[i], __ATOMIC_ACQUIRE))
+		return false;
 	loam_lock(magazine->lower.host, &magazine->lock);
-	there = bin->used && !bin->going;
-	bin->users += there;
+	there = magazine->caches[i] && hold_take(&magazine->bins[i].hold);
 	loam_unlock(magazine->lower.host, &magazine->lock);
 	return there;
 }
 
-static void bin_let_go(struct magazine *magazine, struct bin *bin)
+static void bin_let_go(struct magazine *magazine, uint32_t i)
 {
+	if (i < MAG_CACHES)
+		return;
 	loam_lock(magazine->lower.host, &magazine->lock);
-	/* None in a child of fork: the holds of the threads that are not in it ended with them. */
-	if (bin->users)
-		bin->users--;
-	loam_unlock(magazine->lower.host, &magazine->lock);
-}
-
-/** From now on nobody holds the bin. May sleep; under no lock. */
-void mag_bin_retire(struct magazine *magazine, struct bin *bin)
-{
-	loam_lock(magazine->lower.host, &magazine->lock);
-	bin->going = true;
-	while (bin->users) {
-		loam_unlock(magazine->lower.host, &magazine->lock);
-		sched_yield();
-		loam_lock(magazine->lower.host, &magazine->lock);
-	}
-	loam_unlock(magazine->lower.host, &magazine->lock);
-}
-
-/** It does not go after all. */
-void mag_bin_stay(struct magazine *magazine, struct bin *bin)
-{
-	loam_lock(magazine->lower.host, &magazine->lock);
-	bin->going = false;
+	hold_drop(&magazine->bins[i].hold);
 	loam_unlock(magazine->lower.host, &magazine->lock);
 }
 
@@ -178,7 +158,7 @@ void mag_fork(void *inst, enum loam_fork_phase phase)
 	struct magazine *magazine = inst;
 
 	for (uint32_t i = 0; phase == LOAM_FORK_CHILD && i < MAG_BINS; i++)
-		magazine->bins[i].users = 0;
+		magazine->bins[i].hold.users = 0;
 }
 
 /** No operation on it is in progress, nobody holds it, and no area has items of it. */
@@ -186,9 +166,7 @@ void mag_bin_close(struct magazine *magazine, struct bin *bin)
 {
 	mag_drain_bin(magazine, bin);
 	magazine->lower.host->lock_destroy(&bin->lock);
-	loam_lock(magazine->lower.host, &magazine->lock);
 	bin->used = false;
-	loam_unlock(magazine->lower.host, &magazine->lock);
 }
 
 static void load(struct pair *pair, void *head, uint32_t n)
@@ -336,10 +314,10 @@ void mag_flush(void *inst, void *at)
 	struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
-		if (!bin_hold(magazine, &magazine->bins[i]))
+		if (!bin_hold(magazine, i))
 			continue;
 		mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
-		bin_let_go(magazine, &magazine->bins[i]);
+		bin_let_go(magazine, i);
 	}
 }
 
@@ -354,12 +332,12 @@ unsigned long mag_shrink(void *inst, unsigned long pages)
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
 		unsigned long n;
 
-		if (!bin_hold(magazine, &magazine->bins[i]))
+		if (!bin_hold(magazine, i))
 			continue;
 		n = mag_drain_bin(magazine, &magazine->bins[i]);
 		if (area)
 			n += mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
-		bin_let_go(magazine, &magazine->bins[i]);
+		bin_let_go(magazine, i);
 		if (i >= MAG_PAGES && i < MAG_CACHES)
 			frames += n;
 	}

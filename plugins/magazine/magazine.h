@@ -11,6 +11,7 @@
 
 #include "../common/classes.h"
 #include "../common/count.h"
+#include "../common/hold.h"
 #include "../common/lower.h"
 #include "../common/misuse.h"
 #include "../common/ptrset.h"
@@ -61,11 +62,9 @@ struct bin {
 	uint32_t nr_full, max_full; /* under the lock */
 	uint32_t rounds;            /* items of a magazine */
 	uint32_t index;
-	uint32_t link; /* offset of the link in a free item */
-	/* Under the magazine's lock: a thread that ends, or shrinks, holds a bin while it empties what is in it. */
-	bool used;  /* the rest is ready */
-	bool going; /* its cache is being destroyed: nobody takes hold of it any more */
-	uint32_t users;
+	uint32_t link;    /* offset of the link in a free item */
+	bool used;        /* the lock is made */
+	struct hold hold; /* of a cache's bin, by threads that empty it; under the magazine's lock */
 };
 
 struct mag_cache {
@@ -173,8 +172,6 @@ static inline uint8_t *mag_mark(const struct magazine *magazine, const void *ptr
 /* ---- depot.c ---- */
 void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link);
 void mag_bin_close(struct magazine *magazine, struct bin *bin);
-void mag_bin_retire(struct magazine *magazine, struct bin *bin);
-void mag_bin_stay(struct magazine *magazine, struct bin *bin);
 void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
 void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item);
 unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin);

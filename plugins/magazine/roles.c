@@ -184,13 +184,19 @@ static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache, u
 	loam_lock(magazine->lower.host, &magazine->lock);
 	for (uint32_t i = MAG_CACHES; i < MAG_BINS && !bin; i++)
 		if (!magazine->caches[i]) {
-			__atomic_store_n(&magazine->caches[i], cache, __ATOMIC_RELEASE);
 			bin = &magazine->bins[i];
 			bin->index = i;
+			/* Nobody holds it before it is open. */
+			bin->hold = (struct hold){ .going = true };
+			__atomic_store_n(&magazine->caches[i], cache, __ATOMIC_RELEASE);
 		}
 	loam_unlock(magazine->lower.host, &magazine->lock);
-	if (bin)
-		mag_bin_open(magazine, bin->index, cache->base.pub.object_size, link);
+	if (!bin)
+		return NULL;
+	mag_bin_open(magazine, bin->index, cache->base.pub.object_size, link);
+	loam_lock(magazine->lower.host, &magazine->lock);
+	bin->hold.going = false;
+	loam_unlock(magazine->lower.host, &magazine->lock);
 	return bin;
 }
 
@@ -226,12 +232,14 @@ static int objects_destroy(struct loam_cache *pub)
 
 	if (!bin)
 		return lower_objects_destroy(pub);
-	mag_bin_retire(magazine, bin);
+	hold_retire(magazine->lower.host, &magazine->lock, &bin->hold);
 	mag_bin_forget(magazine, bin);
 	mag_drain_bin(magazine, bin);
 	error = lower_objects_destroy(pub);
 	if (error) {
-		mag_bin_stay(magazine, bin);
+		loam_lock(magazine->lower.host, &magazine->lock);
+		bin->hold.going = false;
+		loam_unlock(magazine->lower.host, &magazine->lock);
 		return error;
 	}
 	mag_passed(magazine, NULL, offsetof(struct passed, allocs), bin->allocs);

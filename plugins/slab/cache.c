@@ -161,7 +161,7 @@ void slab_cache_free(struct cache *cache)
 	struct slab_heap *heap = cache->heap;
 	const struct loam_host *host = heap->host;
 
-	caches_retire(host, &heap->lock, &cache->node);
+	hold_retire(host, &heap->lock, &cache->node.hold);
 	slab_arrays_drop(cache);
 	loam_lock(host, &heap->lock);
 	list_del(&cache->node.link);

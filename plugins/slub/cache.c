@@ -142,7 +142,7 @@ void slub_cache_free(struct cache *cache)
 	const struct loam_host *host = slub->host;
 	uint64_t allocs, frees;
 
-	caches_retire(host, &slub->lock, &cache->node);
+	hold_retire(host, &slub->lock, &cache->node.hold);
 	slub_cache_sums(cache, &allocs, &frees);
 	loam_lock(host, &slub->lock);
 	slub->gone_allocs += allocs;
@@ -155,8 +155,11 @@ void slub_cache_free(struct cache *cache)
 		slub_slot_forget(cache);
 	list_for_each_safe (pos, &cache->all)
 		slub_slab_discard(list_of(pos, struct slab, all));
-	if (cache->slot != SLUB_NO_SLOT)
+	if (cache->slot != SLUB_NO_SLOT) {
+		loam_lock(host, &slub->lock);
 		__atomic_store_n(&slub->slots[cache->slot], NULL, __ATOMIC_RELEASE);
+		loam_unlock(host, &slub->lock);
+	}
 	host->lock_destroy(&cache->lock);
 	host->meta_free(slub->self, cache, sizeof(*cache));
 }

@@ -229,6 +229,30 @@ START_TEST(caches_come_and_go_while_others_are_shrunk)
 }
 END_TEST
 
+static void *come_and_go(void *arg)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		struct loam_cache *cache = cache_new((struct loam_cache_args){ .name = "c", .object_size = 200 });
+
+		take_and_give(cache);
+		ck_assert_int_eq(loam__machine.host.cache_destroy(cache), 0);
+	}
+	return arg;
+}
+
+START_TEST(caches_come_and_go_on_several_threads)
+{
+	pthread_t threads[2];
+
+	boot(MACHINE("32M", ""));
+	for (unsigned i = 0; i < LOAM_LEN(threads); i++)
+		pthread_create(&threads[i], NULL, come_and_go, NULL);
+	for (unsigned i = 0; i < LOAM_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 /* ---- limits ---- */
 
 START_TEST(an_alignment_over_a_page_is_refused)
@@ -324,6 +348,7 @@ static TCase *cache_tests(void)
 	tcase_add_test(tc, a_cache_does_not_go_while_it_is_shrunk);
 	tcase_add_test(tc, a_cache_does_not_go_while_a_thread_ends_that_used_it);
 	tcase_add_test(tc, caches_come_and_go_while_others_are_shrunk);
+	tcase_add_test(tc, caches_come_and_go_on_several_threads);
 	tcase_add_test(tc, a_child_of_fork_has_whole_what_was_being_shrunk);
 	tcase_add_test(tc, an_alignment_over_a_page_is_refused);
 	tcase_add_test(tc, a_request_for_dma_without_a_cache_takes_frames);

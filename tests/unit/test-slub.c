@@ -55,9 +55,8 @@ static size_t usable(void *ptr)
 
 static struct loam_cache *cache_new(struct loam_cache_args args)
 {
-	static struct loam_port port;
+	struct loam_port port = { &objects->links[LOAM_ROLE_OBJECTS] };
 
-	port.link = &objects->links[LOAM_ROLE_OBJECTS];
 	args.size = sizeof(args);
 	return loam__machine.host.cache_create(&port, &args);
 }
