@@ -13,6 +13,9 @@
 #define AREA_LIMIT (256u << 10)
 
 struct loam__machine loam__machine;
+void (*loam__on_create)(struct loam_self *self);
+const struct loam__range *loam__ram;
+unsigned loam__nr_ram;
 
 static const char *const zone_names[LOAM_ZONES] = { "DMA", "DMA32", "Normal", "HighMem", "Movable" };
 
@@ -132,6 +135,7 @@ static int prepare(struct loam_self *self)
 
 	while (top->filter)
 		top = top->filter;
+	self->host = &loam__machine.host;
 	loam__list_init(&self->locks);
 	memset(self->reports, 0, sizeof(self->reports));
 	memset(self->links, 0, sizeof(self->links));
@@ -179,8 +183,10 @@ static int create(struct loam_self *self, struct loam_diag *diag)
 					 .local = { loam__area_tp_offset(), self->area_offset },
 					 .lower = self->lower_ptrs };
 	self->inst = NULL;
+	if (loam__on_create)
+		loam__on_create(self);
 	explanation[0] = '\0';
-	error = desc->create(&loam__machine.host, &self->args, &self->inst);
+	error = desc->create(self->host, &self->args, &self->inst);
 	if (error) {
 		loam__diag_add(diag, self->file, self->line, "[%s] %s cannot start: %s", self->name, desc->name,
 			       explanation[0] ? explanation : strerror(error < 0 ? -error : error));
@@ -210,24 +216,46 @@ static void destroy(struct loam_self *self)
 
 /* ---- frames ---- */
 
-/* Hand the zones to the page allocator. */
+/* What @range has of @zone. */
+static struct loam__range clip(const struct loam__zone *zone, const struct loam__range *range)
+{
+	unsigned long from = range->pfn > zone->pub.start_pfn ? range->pfn : zone->pub.start_pfn;
+	unsigned long end = range->pfn + range->count, to = end < zone->pub.end_pfn ? end : zone->pub.end_pfn;
+
+	return (struct loam__range){ from, from < to ? to - from : 0 };
+}
+
+/* Hand the @n runs of frames that exist, each zone's part to its zone, to the page allocator behind @link. */
+static int hand_over_zone(const struct loam_link *link, struct loam__zone *zone, const struct loam__range *ram,
+			  unsigned n)
+{
+	int error = 0;
+
+	zone->present = 0;
+	for (unsigned i = 0; i < n; i++)
+		zone->present += clip(zone, &ram[i]).count;
+	zone->pub.managed = zone->free = zone->present;
+	for (unsigned i = 0; i < n && !error; i++) {
+		struct loam__range part = clip(zone, &ram[i]);
+
+		if (part.count)
+			error = loam_pages_ops(link)->add(link->inst, &zone->pub, part.pfn, part.count);
+	}
+	return error;
+}
+
 static int hand_over(struct loam_self *frames, struct loam_diag *diag)
 {
 	struct loam_pages_limits limits = { .size = sizeof(limits) };
 	const struct loam_link *link = &frames->links[LOAM_ROLE_PAGES];
-	const struct loam_pages_ops *ops = link->ops;
+	const struct loam__range all = { 0, loam__machine.map.nr_pages };
 	int error = 0;
 
-	ops->limits(link->inst, &limits);
+	loam_pages_ops(link)->limits(link->inst, &limits);
 	loam__machine.orders = limits.orders < LOAM_ORDERS ? limits.orders : LOAM_ORDERS;
-	for (unsigned i = 0; i < LOAM_ZONES && !error; i++) {
-		struct loam__zone *zone = &loam__machine.zones[i];
-
-		if (!zone->present)
-			continue;
-		zone->pub.managed = zone->free = zone->present;
-		error = ops->add(link->inst, &zone->pub, zone->pub.start_pfn, zone->present);
-	}
+	for (unsigned i = 0; i < LOAM_ZONES && !error; i++)
+		error = hand_over_zone(link, &loam__machine.zones[i], loam__ram ? loam__ram : &all,
+				       loam__ram ? loam__nr_ram : 1);
 	if (error)
 		loam__diag_add(diag, frames->file, frames->line, "[%s] does not take the machine's frames: %s",
 			       frames->name, strerror(-error));

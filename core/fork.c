@@ -67,6 +67,7 @@ static void child(void)
 	if (!loam__machine.up)
 		return;
 	fresh_locks();
+	loam__quiescing = false;
 	if (loam__machine.backing == LOAM_BACKING_MEMFD) {
 		loam__machine.forked = true;
 		mprotect(loam__machine.map.base, loam__machine.map.low_bytes, PROT_NONE);

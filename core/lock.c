@@ -14,6 +14,7 @@
 #define SPINS 100 /* about a microsecond: the sections are short */
 
 struct loam__mutex loam__lock_lists;
+__thread bool loam__quiescing __attribute__((tls_model("initial-exec")));
 
 static void pause_cpu(void)
 {
@@ -81,13 +82,13 @@ void loam__host_lock_destroy(struct loam_lock *lock)
 static void lock_all(struct loam_self *self) LOAM_UNCHECKED
 {
 	loam__list_for_each (pos, &self->locks)
-		loam_lock(&loam__machine.host, loam__list_of(pos, struct loam_lock, all));
+		loam_lock(self->host, loam__list_of(pos, struct loam_lock, all));
 }
 
 static void unlock_all(struct loam_self *self) LOAM_UNCHECKED
 {
 	loam__list_for_each (pos, &self->locks)
-		loam_unlock(&loam__machine.host, loam__list_of(pos, struct loam_lock, all));
+		loam_unlock(self->host, loam__list_of(pos, struct loam_lock, all));
 }
 
 void loam__quiesce(void) LOAM_UNCHECKED
@@ -99,6 +100,7 @@ void loam__quiesce(void) LOAM_UNCHECKED
 	 * operation's, so it is let go while we wait for an instance: an instance whose operation makes a lock holds none of
 	 * the ranks above it (create and destroy of caches take theirs only around list changes).
 	 */
+	loam__quiescing = true;
 	for (unsigned i = graph ? graph->nr : 0; i--;)
 		lock_all(graph->instances[i]);
 }
@@ -109,4 +111,5 @@ void loam__resume(void) LOAM_UNCHECKED
 
 	for (unsigned i = 0; graph && i < graph->nr; i++)
 		unlock_all(graph->instances[i]);
+	loam__quiescing = false;
 }

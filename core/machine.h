@@ -88,6 +88,24 @@ struct loam__machine {
 };
 LOAM_EXPORT extern struct loam__machine loam__machine;
 
+/** A run of frames. */
+struct loam__range {
+	unsigned long pfn, count;
+};
+
+/*
+ * For who looks at a machine from inside (the conformance runner). Set before boot; NULL and 0 otherwise.
+ */
+
+/**
+ * Called for each instance before it is created: may give it another table of the host's services (self->host) and other
+ * ports (self->port_ptrs, self->lower_ptrs), which stand for the same instances.
+ */
+LOAM_EXPORT extern void (*loam__on_create)(struct loam_self *self);
+/** The frames that exist: rising, apart. NULL: every frame of the memory does. */
+LOAM_EXPORT extern const struct loam__range *loam__ram;
+LOAM_EXPORT extern unsigned loam__nr_ram;
+
 /**
  * Start the machine: arena, zones, instances (providers first), frames handed to the page allocator. 0 or a negative errno
  * with a message in @diag and everything undone. Takes @graph over in both cases.
@@ -140,6 +158,8 @@ LOAM_EXPORT unsigned long loam__shrink(struct loam_self *self, unsigned long pag
 /** Take every lock of every instance, consumers first, as before a fork; and let go. For walk and check. */
 LOAM_EXPORT void loam__quiesce(void);
 LOAM_EXPORT void loam__resume(void);
+/** Whether the calling thread is between the two. */
+LOAM_EXPORT extern __thread bool loam__quiescing __attribute__((tls_model("initial-exec")));
 
 /* ---- frames.c ---- */
 LOAM_EXPORT struct page *loam__pages_alloc(const struct loam_port *port, gfp_t gfp, unsigned order, uint32_t owner);

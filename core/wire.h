@@ -39,7 +39,8 @@ struct loam_self {
 	bool created;
 	uint32_t owner;
 	size_t area_offset;
-	struct list_head locks; /* struct loam_lock.all */
+	const struct loam_host *host; /* the table that the plugin calls */
+	struct list_head locks;       /* struct loam_lock.all */
 	void *serial;           /* the host's lock around a serialised instance's ops */
 	uint64_t meta_bytes;    /* metadata memory held; atomic */
 	uint64_t reports[LOAM_REPORT_KINDS];

@@ -122,10 +122,9 @@ static int finish_zones(struct zone_reader *reader, enum loam__backing backing)
 	}
 	if (reader->rest >= 0)
 		reader->spec->pages[reader->rest] = reader->left;
-	if (backing == LOAM_BACKING_ANON &&
-	    (pages[LOAM_ZONE_HIGHMEM] || pages[LOAM_ZONE_DMA] || pages[LOAM_ZONE_DMA32] || pages[LOAM_ZONE_MOVABLE])) {
+	if (backing == LOAM_BACKING_ANON && (pages[LOAM_ZONE_HIGHMEM] || pages[LOAM_ZONE_MOVABLE])) {
 		snprintf(reader->why, reader->why_size,
-			 "backing = anon has the one zone NORMAL; others need backing = memfd");
+			 "backing = anon has low memory only; HIGHMEM and MOVABLE need backing = memfd");
 		return -EINVAL;
 	}
 	if (!pages[LOAM_ZONE_DMA] && !pages[LOAM_ZONE_DMA32] && !pages[LOAM_ZONE_NORMAL]) {
