@@ -6,9 +6,10 @@
  * between the two when a reference asks for it. What boot, fork, reports and leaks do for instances holds for them too.
  *
  *   pages as a heap    each block is a run of whole frames, naturally aligned; what its power of two has too much goes back
- *   heap as objects    each object is a block of its own. The constructor runs at every alloc and the destructor at every free,
- *                      as in SLOB, so the capability LOAM_OBJECTS_CONSTRUCTED is not claimed. The flags for red zones and
- *                      poison have no effect. An object goes back through its cache; freeing it as a block of the heap, as
+ *   heap as objects    each object is a block of its own, with a word behind the object that says of which cache it is. The
+ *                      constructor runs at every alloc and the destructor at every free, as in SLOB, so the capability
+ *                      LOAM_OBJECTS_CONSTRUCTED is not claimed. The flags for red zones and poison have no effect. An
+ *                      object goes back through its cache; freeing it as a block of the heap, as
  *                      kfree would, frees it, but the cache still counts it as live (LOAM_OBJECTS_KFREE is not claimed)
  */
 #include "internal.h"
@@ -103,7 +104,7 @@ static void runs_limits(void *inst, struct loam_heap_limits *limits)
 {
 	const struct runs *runs = inst;
 
-	limits->caps = LOAM_HEAP_NATURAL;
+	limits->caps = LOAM_HEAP_NATURAL | LOAM_HEAP_BAD_FREE;
 	limits->max_size = limits->max_align = LOAM_PAGE_SIZE << (runs->orders - 1);
 	limits->min_align = LOAM_PAGE_SIZE;
 }
@@ -201,7 +202,7 @@ struct block_cache {
 	struct loam_cache pub; /* first */
 	struct blocks *blocks;
 	struct list_head link;
-	size_t align;
+	size_t align, tag; /* tag: offset of the word behind an object */
 	gfp_t gfp;
 	void (*ctor)(void *object), (*dtor)(void *object);
 	uint64_t allocs, frees, failures; /* atomic */
@@ -210,12 +211,29 @@ struct block_cache {
 
 static const struct loam_objects_ops blocks_ops;
 
+#define BLOCKS_FLAGS                                                                                                   \
+	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA |                 \
+	 SLAB_CACHE_DMA32 | SLAB_STORE_USER | SLAB_RECLAIM_ACCOUNT | SLAB_PANIC | SLAB_NO_REAP)
+
+static size_t tag_offset(size_t object_size)
+{
+	return (object_size + 7) & ~(size_t)7;
+}
+
+/* loam_cache has 32 bits for the size of an object; and behind it there is a word more. */
+static size_t blocks_max_size(const struct blocks *blocks)
+{
+	size_t max = blocks->below.max_size;
+
+	return ((max && max < UINT32_MAX ? max : UINT32_MAX) & ~7ul) - sizeof(uintptr_t);
+}
+
 static int blocks_cache_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
 	struct blocks *blocks = inst;
 	struct block_cache *cache;
 
-	if (!args->object_size || (blocks->below.max_size && args->object_size > blocks->below.max_size))
+	if (!args->object_size || args->object_size > blocks_max_size(blocks) || args->flags & ~BLOCKS_FLAGS)
 		return -EINVAL;
 	if (args->align & (args->align - 1) || (blocks->below.max_align && args->align > blocks->below.max_align))
 		return -EINVAL;
@@ -228,6 +246,7 @@ static int blocks_cache_create(void *inst, const struct loam_cache_args *args, s
 					  .object_size = (uint32_t)args->object_size,
 					  .owner = args->owner };
 	cache->blocks = blocks;
+	cache->tag = tag_offset(args->object_size);
 	cache->align = args->align > 8 ? args->align : 8;
 	if (args->flags & SLAB_HWCACHE_ALIGN && cache->align < 64)
 		cache->align = 64;
@@ -258,21 +277,62 @@ static int blocks_cache_destroy(struct loam_cache *pub)
 	return 0;
 }
 
+static uintptr_t tag_of(const struct block_cache *cache, const void *object)
+{
+	return (uintptr_t)cache ^ (uintptr_t)object;
+}
+
 static void *blocks_alloc(struct loam_cache *pub, gfp_t gfp)
 {
 	struct block_cache *cache = (struct block_cache *)pub;
-	void *object = loam_heap_alloc(cache->blocks->heap, pub->object_size, cache->align, gfp | cache->gfp);
+	char *object =
+		loam_heap_alloc(cache->blocks->heap, cache->tag + sizeof(uintptr_t), cache->align, gfp | cache->gfp);
 
 	add(object ? &cache->allocs : &cache->failures, 1);
-	if (object && cache->ctor)
+	if (!object)
+		return NULL;
+	*(uintptr_t *)(object + cache->tag) = tag_of(cache, object);
+	if (cache->ctor)
 		cache->ctor(object);
 	return object;
+}
+
+/* Whether @object is one of the cache: in a frame of the heap, if it is in a frame, and with the cache's word behind it. */
+static bool blocks_is_object(const struct block_cache *cache, const char *object)
+{
+	const struct loam_map *map = cache->blocks->host->map;
+	const struct loam_link *link = loam_port_link(cache->blocks->heap);
+	struct page *page = loam_ptr_page(map, object);
+	uintptr_t word;
+
+	if (page && (!page->owner || loam__owner_of(page)->self != loam__port_instance(cache->blocks->heap) ||
+		     loam__owner_of(page)->cache || !loam_ptr_page(map, object + cache->tag + 7)))
+		return false;
+	if (loam_heap_ops(link)->usable_size(link->inst, object, page) < cache->tag + sizeof(word))
+		return false;
+	memcpy(&word, object + cache->tag, sizeof(word));
+	return word == tag_of(cache, object);
+}
+
+static LOAM_COLD void blocks_not_freed(const struct block_cache *cache, const void *object)
+{
+	const struct page *page = loam_ptr_page(cache->blocks->host->map, object);
+	bool nobody = page && !page->owner;
+
+	cache->blocks->host->report(cache->blocks->self, nobody ? LOAM_REPORT_BAD_FREE : LOAM_REPORT_WRONG_CACHE,
+				    object, "%s: not an object of this cache", cache->pub.name);
 }
 
 static void blocks_free(struct loam_cache *pub, void *object)
 {
 	struct block_cache *cache = (struct block_cache *)pub;
 
+	if (!blocks_is_object(cache, object)) {
+		blocks_not_freed(cache, object);
+		return;
+	}
+	/* Who frees it once more is found out, as long as the heap leaves this word alone. */
+	*(uintptr_t *)((char *)object + cache->tag) = 0;
 	if (cache->dtor)
 		cache->dtor(object);
 	add(&cache->frees, 1);
@@ -283,7 +343,7 @@ static void blocks_limits(void *inst, struct loam_objects_limits *limits)
 {
 	const struct blocks *blocks = inst;
 
-	limits->max_size = blocks->below.max_size ? blocks->below.max_size : SIZE_MAX / 2;
+	limits->max_size = blocks_max_size(blocks);
 	limits->max_align = blocks->below.max_align ? blocks->below.max_align : SIZE_MAX / 2 + 1;
 }
 

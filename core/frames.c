@@ -134,21 +134,34 @@ static struct page *try_deep(const struct loam_link *link, gfp_t gfp, unsigned o
 }
 
 /*
- * Ask every instance to give back what it does not use: consumers first, filters in front of the page allocator last. Not a
- * serialised instance: it may be the one that asks, and then its lock is held.
+ * Whether the instance, or one that it gives back to, is serialised: that one may be who asks, and then its lock is held. Not
+ * so a page allocator, which asks for no frames.
  */
+static bool may_hold_us(const struct loam_self *self)
+{
+	if (self->serial)
+		return true;
+	for (uint32_t i = 0; i < self->plugin->desc.nr_ports; i++)
+		if (self->targets[i] && self->target_roles[i] != LOAM_ROLE_PAGES && may_hold_us(self->targets[i]))
+			return true;
+	return false;
+}
+
+/* Ask every instance to give back what it does not use: consumers first, filters in front of the page allocator last. */
 static unsigned long reclaim(unsigned long want)
 {
 	struct loam__graph *graph = loam__machine.graph;
-	unsigned long got = 0;
+	unsigned long got = 0, before = loam__frames_used(), after;
 
 	for (unsigned i = graph->nr; i-- && got < want;) {
 		struct loam_self *self = graph->instances[i];
 
-		if (!self->serial)
+		if (!may_hold_us(self))
 			got += loam__shrink(self, want - got);
 	}
-	return got;
+	/* What a filter gives below may empty frames there, which is in nobody's count. */
+	after = loam__frames_used();
+	return got || after >= before ? got : before - after;
 }
 
 static const struct {

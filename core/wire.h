@@ -41,8 +41,8 @@ struct loam_self {
 	size_t area_offset;
 	const struct loam_host *host; /* the table that the plugin calls */
 	struct list_head locks;       /* struct loam_lock.all */
-	void *serial;           /* the host's lock around a serialised instance's ops */
-	uint64_t meta_bytes;    /* metadata memory held; atomic */
+	void *serial;                 /* the host's lock around a serialised instance's ops */
+	uint64_t meta_bytes;          /* metadata memory held; atomic */
 	uint64_t reports[LOAM_REPORT_KINDS];
 	uint64_t random_state;
 };

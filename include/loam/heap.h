@@ -13,6 +13,14 @@
 LOAM_BEGIN_DECLS
 
 #define LOAM_HEAP_NATURAL 1u /* a block whose size is a power of two is aligned to its size (kmalloc since Linux 5.4) */
+/*
+ * What an instance detects of its holders' mistakes. It tells host->report and changes nothing. A plugin claims only what it
+ * always finds; what it finds by luck it reports too, unclaimed.
+ */
+#define LOAM_HEAP_DOUBLE_FREE 2u     /* a block that is freed again before its memory was handed out again */
+#define LOAM_HEAP_BAD_FREE 4u        /* an address inside a live block, behind its start, that is freed */
+#define LOAM_HEAP_OVERFLOW 8u        /* a byte written behind usable_size: found when the block is freed, or by check */
+#define LOAM_HEAP_USE_AFTER_FREE 16u /* a free block written to: found when it is handed out again, or by check */
 
 struct loam_heap_limits {
 	uint32_t size;

@@ -55,6 +55,9 @@ typedef int (*loam_cache_fn)(void *arg, const struct loam_cache_info *info);
 #define LOAM_OBJECTS_OWN_FRAMES                                                                                        \
 	32u /* frames of a cache's objects are claimed for the owner in its args, and hold no others */
 #define LOAM_OBJECTS_KFREE 16u /* an object may be freed as a block of its owner's heap, as kfree does */
+/* What an instance always detects, tells host->report of, and leaves as it was, without debug flags too. */
+#define LOAM_OBJECTS_DOUBLE_FREE 64u /* an object that is freed again before its memory was handed out again */
+#define LOAM_OBJECTS_BAD_FREE 128u   /* an address in a frame of the cache that is not the start of an object */
 
 struct loam_objects_limits {
 	uint32_t size;

@@ -39,10 +39,13 @@ struct loam_zone {
 #define LOAM_PAGES_COLD 1u    /* a frame that is not in a CPU's cache is preferred */
 #define LOAM_PAGES_MOVABLE 2u /* the holder can move its contents */
 
+/** caps: a free of frames that are free already is told to host->report and changes nothing. */
+#define LOAM_PAGES_DOUBLE_FREE 1u
+
 struct loam_pages_limits {
 	uint32_t size;
 	uint32_t orders; /* orders 0 to orders-1 are served; the kernel's MAX_ORDER */
-	uint32_t caps;   /* LOAM_PAGES_CAP_* */
+	uint32_t caps;   /* LOAM_PAGES_DOUBLE_FREE */
 };
 
 struct loam_pages_ops {
@@ -68,7 +71,10 @@ struct loam_pages_ops {
 	unsigned (*alloc_bulk)(void *inst, const struct loam_zone *zone, unsigned n, struct page **out, unsigned flags);
 	void (*free_bulk)(void *inst, const struct loam_zone *zone, unsigned n, struct page **pages);
 
-	/** How many free blocks of each order @zone has, for buddyinfo and the watermark check. Frames in caches count. */
+	/**
+	 * How many free blocks of each order @zone has, for buddyinfo and the watermark check. Frames in caches count. @counts
+	 * comes zeroed.
+	 */
 	void (*counts)(void *inst, const struct loam_zone *zone, unsigned long counts[LOAM_ORDERS]);
 
 	/** What this instance can do, after create. @limits comes zeroed but for size. */

@@ -110,6 +110,7 @@ static void bitmap_counts(void *inst, const struct loam_zone *zone, unsigned lon
 static void bitmap_limits(void *inst, struct loam_pages_limits *limits)
 {
 	limits->orders = ((const struct bitmap *)inst)->orders;
+	limits->caps = LOAM_PAGES_DOUBLE_FREE;
 }
 
 /* Frames are what is counted: a block may come back in parts. */

@@ -345,6 +345,15 @@ static void defect(struct checking *checking, const char *what, unsigned order, 
 	checking->fn(checking->arg, text);
 }
 
+static bool in_zone(const struct zone *zone, unsigned long pfn)
+{
+	const struct range *range = zone->ranges;
+
+	while (range && (pfn < range->start || pfn >= range->end))
+		range = range->after;
+	return range;
+}
+
 static void check_list(struct checking *checking, struct zone *zone, unsigned order)
 {
 	struct buddy *buddy = checking->buddy;
@@ -361,9 +370,9 @@ static void check_list(struct checking *checking, struct zone *zone, unsigned or
 			defect(checking, "on the list and not marked free", order, pfn);
 		if (pfn & ((1ul << order) - 1))
 			defect(checking, "not aligned to its size", order, pfn);
-		if (order + 1 < buddy->orders && other < buddy->host->map->nr_pages &&
-		    is_free(buddy->pages + other, order) && other > pfn &&
-		    other + (1ul << order) <= buddy->host->map->nr_pages)
+		/* Where zones touch, the other half may be another zone's. */
+		if (order + 1 < buddy->orders && other > pfn && in_zone(zone, other) &&
+		    is_free(buddy->pages + other, order))
 			defect(checking, "not merged with its free buddy", order, pfn);
 	}
 	if (n != zone->nr_free[order])

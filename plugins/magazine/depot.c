@@ -62,7 +62,7 @@ static void *below(struct magazine *magazine, const struct bin *bin, gfp_t gfp)
 		return below_heap(magazine, bin, gfp);
 	if (bin->index < MAG_CACHES)
 		return lower_pages_alloc(magazine, magazine->zones[bin->index - MAG_PAGES], 0, 0);
-	return lower_objects_alloc(&magazine->caches[bin->index]->base.pub, gfp);
+	return mag_object_below(magazine->caches[bin->index], gfp);
 }
 
 static void give_below(struct magazine *magazine, const struct bin *bin, void *item)
@@ -73,7 +73,7 @@ static void give_below(struct magazine *magazine, const struct bin *bin, void *i
 		((struct page *)item)->own[0] = NULL;
 		lower_pages_free(magazine, magazine->zones[bin->index - MAG_PAGES], item, 0);
 	} else {
-		lower_objects_free(&magazine->caches[bin->index]->base.pub, item);
+		mag_object_give_below(magazine->caches[bin->index], item);
 	}
 }
 
@@ -222,15 +222,15 @@ static void *take_below(struct magazine *magazine, struct bin *bin, struct area 
 {
 	void *item = below(magazine, bin, gfp);
 
-	if (item)
-		mag_came(area, bin, 1);
-	else
+	if (!item && mag_make_room(magazine))
+		item = below(magazine, bin, gfp);
+	if (!item)
 		mag_failed(magazine, area);
 	return item;
 }
 
-/** The loaded magazine is dry, or there is none. NULL: memory is short. */
-LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp)
+/** The loaded magazine is dry, or there is none. Not counted yet, for who knows more of its size. NULL: memory is short. */
+LOAM_NOINLINE void *mag_find(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp)
 {
 	struct pair *pair;
 	void *item;
@@ -242,9 +242,22 @@ LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct 
 	pair->rounds = bin->rounds;
 	if (!load_full(magazine, bin, pair))
 		fill(magazine, bin, pair, gfp);
-	item = mag_pop(pair, bin->link);
+	if (!pair->head && mag_make_room(magazine))
+		fill(magazine, bin, pair, gfp);
+	item = mag_pop_quiet(pair, bin->link);
 	if (!item)
 		mag_failed(magazine, area);
+	return item;
+}
+
+/** The same, and counted. */
+LOAM_NOINLINE void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp)
+{
+	void *item = mag_find(magazine, bin, area, gfp);
+
+	/* The area may be there since now only. */
+	if (item)
+		mag_came(area ? area : loam_area(&magazine->local), bin, 1);
 	return item;
 }
 
@@ -321,23 +334,43 @@ void mag_flush(void *inst, void *at)
 	}
 }
 
+/* What the depot and the caller hold of bin @i goes below. Returns the number of items. */
+static unsigned long drain(struct magazine *magazine, uint32_t i)
+{
+	struct area *area = loam_area(&magazine->local);
+	unsigned long n;
+
+	if (!bin_hold(magazine, i))
+		return 0;
+	n = mag_drain_bin(magazine, &magazine->bins[i]);
+	if (area)
+		n += mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
+	bin_let_go(magazine, i);
+	return n;
+}
+
+/**
+ * The instance below has nothing, or nothing of that size: what waits here, of any kind, goes back to it, for it may become
+ * just that. What other threads hold stays with them. Whether it is worth another try.
+ */
+LOAM_COLD bool mag_make_room(struct magazine *magazine)
+{
+	unsigned long n = 0;
+
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		n += drain(magazine, i);
+	return n;
+}
+
 /** All depots and the caller's magazines. Tells frames only where the items are frames; others are counted by their owner. */
 unsigned long mag_shrink(void *inst, unsigned long pages)
 {
-	struct magazine *magazine = inst;
-	struct area *area = loam_area(&magazine->local);
 	unsigned long frames = 0;
 
 	(void)pages;
 	for (uint32_t i = 0; i < MAG_BINS; i++) {
-		unsigned long n;
+		unsigned long n = drain(inst, i);
 
-		if (!bin_hold(magazine, i))
-			continue;
-		n = mag_drain_bin(magazine, &magazine->bins[i]);
-		if (area)
-			n += mag_drain_pair(magazine, &magazine->bins[i], &area->pairs[i]);
-		bin_let_go(magazine, i);
 		if (i >= MAG_PAGES && i < MAG_CACHES)
 			frames += n;
 	}
@@ -375,11 +408,13 @@ static void take_pair(void *arg, void *at)
 	*pair = (struct pair){ .rounds = 0 };
 }
 
-/** Every thread's items of @bin go below. No operation on them is in progress. */
+/** Every thread's items of @bin go below. No operation on them is in progress. Takes the magazine's lock. */
 void mag_bin_forget(struct magazine *magazine, struct bin *bin)
 {
 	struct forgetting forgetting = { bin, NULL };
 
+	loam_lock(magazine->lower.host, &magazine->lock);
 	magazine->lower.host->areas(magazine->lower.self, take_pair, &forgetting);
+	loam_unlock(magazine->lower.host, &magazine->lock);
 	give_list(magazine, bin, forgetting.list);
 }

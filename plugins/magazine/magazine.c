@@ -14,11 +14,12 @@
  * those with a constructor over an instance that constructs at each alloc.
  *
  * A mark for each 16 bytes of the machine's memory says of which class the block there is, so a free asks nobody for the
- * size. Where blocks lie outside the machine (foreign) the instance below is asked. An item that is freed twice in a row is
- * found out; a page always.
+ * size. Where blocks lie outside the machine (foreign) the instance below is asked. An object's frame says of which cache it is,
+ * or, where frames do not (LOAM_OBJECTS_OWN_FRAMES), a word behind it: it may not get into another cache's magazine. An item
+ * that is freed twice in a row is found out; a page always.
  *
  * What it costs: memory that waits in the magazines of one thread does not serve another. shrink gives back what the depots and
- * the caller hold; a thread's end all that it held.
+ * the caller hold; so does an allocation that finds nothing below, before it tries once more; a thread's end all that it held.
  */
 #include "magazine.h"
 
@@ -45,30 +46,36 @@ static const struct loam_port_decl ports[] = {
 
 /* ---- introspection ---- */
 
+/*
+ * All frees are read before any allocation is: a block that one thread takes and another one gives back meanwhile is never
+ * counted below zero.
+ */
 struct summing {
 	struct magazine *magazine;
 	struct loam_stat *stat;
+	bool allocs; /* the second time round */
 };
 
-static void sum_passed(struct loam_stat *stat, const struct passed *passed)
+static void sum_passed(const struct summing *summing, const struct passed *passed)
 {
-	/* Frees before allocations: what is live is never counted below zero. */
-	stat->frees += __atomic_load_n(&passed->frees, __ATOMIC_ACQUIRE);
-	stat->live_bytes -= __atomic_load_n(&passed->bytes_out, __ATOMIC_ACQUIRE);
-	stat->allocs += count_read(&passed->allocs);
-	stat->live_bytes += count_read(&passed->bytes_in);
-	stat->failures += count_read(&passed->failures);
+	struct loam_stat *stat = summing->stat;
+
+	if (summing->allocs) {
+		stat->allocs += count_read(&passed->allocs);
+		stat->live_bytes += count_read(&passed->bytes_in);
+		stat->failures += count_read(&passed->failures);
+	} else {
+		stat->frees += __atomic_load_n(&passed->frees, __ATOMIC_ACQUIRE);
+		stat->live_bytes -= __atomic_load_n(&passed->bytes_out, __ATOMIC_ACQUIRE);
+	}
 }
 
-static void sum_bin(struct loam_stat *stat, const struct bin *bin, const uint64_t *bin_allocs,
-		    const uint64_t *bin_frees)
+static void sum_bin(const struct summing *summing, const struct bin *bin, const uint64_t *allocs, const uint64_t *frees)
 {
-	uint64_t frees = __atomic_load_n(bin_frees, __ATOMIC_ACQUIRE),
-		 allocs = __atomic_load_n(bin_allocs, __ATOMIC_RELAXED);
+	uint64_t n = __atomic_load_n(summing->allocs ? allocs : frees, __ATOMIC_ACQUIRE);
 
-	stat->frees += frees;
-	stat->allocs += allocs;
-	stat->live_bytes += (allocs - frees) * bin->size;
+	*(summing->allocs ? &summing->stat->allocs : &summing->stat->frees) += n;
+	summing->stat->live_bytes += (summing->allocs ? n : -n) * __atomic_load_n(&bin->size, __ATOMIC_RELAXED);
 }
 
 static void sum_area(void *arg, void *at)
@@ -77,20 +84,32 @@ static void sum_area(void *arg, void *at)
 	const struct area *area = at;
 
 	for (uint32_t i = 0; i < MAG_BINS; i++)
-		sum_bin(summing->stat, &summing->magazine->bins[i], &area->pairs[i].allocs, &area->pairs[i].frees);
-	sum_passed(summing->stat, &area->passed);
+		sum_bin(summing, &summing->magazine->bins[i], &area->pairs[i].allocs, &area->pairs[i].frees);
+	sum_passed(summing, &area->passed);
 }
 
+static void sum_all(struct summing *summing)
+{
+	struct magazine *magazine = summing->magazine;
+
+	magazine->lower.host->areas(magazine->lower.self, sum_area, summing);
+	for (uint32_t i = 0; i < MAG_BINS; i++)
+		sum_bin(summing, &magazine->bins[i], &magazine->bins[i].allocs, &magazine->bins[i].frees);
+	sum_passed(summing, &magazine->shared);
+}
+
+/* Under the lock: the counts of a cache that goes are in one place only. */
 static int mag_stat(void *inst, struct loam_stat *stat)
 {
 	struct magazine *magazine = inst;
-	struct summing summing = { magazine, stat };
+	struct summing summing = { magazine, stat, false };
 	struct loam_stat below = { .size = sizeof(below) };
 
-	magazine->lower.host->areas(magazine->lower.self, sum_area, &summing);
-	for (uint32_t i = 0; i < MAG_BINS; i++)
-		sum_bin(stat, &magazine->bins[i], &magazine->bins[i].allocs, &magazine->bins[i].frees);
-	sum_passed(stat, &magazine->shared);
+	loam_lock(magazine->lower.host, &magazine->lock);
+	sum_all(&summing);
+	summing.allocs = true;
+	sum_all(&summing);
+	loam_unlock(magazine->lower.host, &magazine->lock);
 	stat->live_blocks = stat->allocs - stat->frees;
 	lower_stat(inst, &below);
 	stat->footprint = below.footprint;

@@ -58,7 +58,7 @@ struct bin {
 	struct loam_lock lock;
 	void *full[MAG_DEPOT];      /* heads of magazines with `rounds` items each; under the lock */
 	uint64_t allocs, frees;     /* atomic: by threads without an area */
-	size_t size;                /* bytes of an item */
+	size_t size;                /* bytes of an item; of a cache's, as its counters tell it: atomic */
 	uint32_t nr_full, max_full; /* under the lock */
 	uint32_t rounds;            /* items of a magazine */
 	uint32_t index;
@@ -70,6 +70,7 @@ struct bin {
 struct mag_cache {
 	struct lower_cache base; /* first */
 	struct bin *bin;         /* NULL: its objects are not cached */
+	uint32_t tag;            /* offset of the word behind an object that says whose it is; 0: frames tell that */
 };
 
 struct magazine {
@@ -133,7 +134,8 @@ static inline void **mag_link(void *item, uint32_t link)
 	return (void **)((char *)item + link);
 }
 
-static inline void *mag_pop(struct pair *pair, uint32_t link)
+/* Not counted as handed out yet. */
+static inline void *mag_pop_quiet(struct pair *pair, uint32_t link)
 {
 	void *item = pair->head;
 
@@ -141,7 +143,15 @@ static inline void *mag_pop(struct pair *pair, uint32_t link)
 		return NULL;
 	pair->head = *mag_link(item, link);
 	count_own(&pair->n, -1ull);
-	count_one(&pair->allocs);
+	return item;
+}
+
+static inline void *mag_pop(struct pair *pair, uint32_t link)
+{
+	void *item = mag_pop_quiet(pair, link);
+
+	if (loam_likely(item != NULL))
+		count_one(&pair->allocs);
 	return item;
 }
 
@@ -169,9 +179,32 @@ static inline uint8_t *mag_mark(const struct magazine *magazine, const void *ptr
 	return loam_likely(chunk != NULL) ? &chunk[off % MAG_CHUNK / 16] : NULL;
 }
 
+/* ---- objects that say whose they are, where frames do not ---- */
+
+static inline uintptr_t mag_tag(const struct mag_cache *cache, const void *object)
+{
+	return (uintptr_t)cache ^ (uintptr_t)object;
+}
+
+/* @word: mag_tag() while the cache has handed it out or keeps it; 0 when it goes below. */
+static inline void mag_tag_set(const struct mag_cache *cache, void *object, uintptr_t word)
+{
+	if (cache->tag)
+		__builtin_memcpy((char *)object + cache->tag, &word, sizeof(word));
+}
+
+static inline bool mag_tagged(const struct mag_cache *cache, const void *object)
+{
+	uintptr_t word;
+
+	__builtin_memcpy(&word, (const char *)object + cache->tag, sizeof(word));
+	return word == mag_tag(cache, object);
+}
+
 /* ---- depot.c ---- */
 void mag_bin_open(struct magazine *magazine, uint32_t index, size_t size, uint32_t link);
 void mag_bin_close(struct magazine *magazine, struct bin *bin);
+void *mag_find(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
 void *mag_take(struct magazine *magazine, struct bin *bin, struct area *area, gfp_t gfp);
 void mag_give(struct magazine *magazine, struct bin *bin, struct area *area, void *item);
 unsigned long mag_drain_bin(struct magazine *magazine, struct bin *bin);
@@ -180,11 +213,14 @@ void mag_bin_forget(struct magazine *magazine, struct bin *bin);
 void mag_flush(void *inst, void *area);
 void mag_fork(void *inst, enum loam_fork_phase phase);
 unsigned long mag_shrink(void *inst, unsigned long pages);
+bool mag_make_room(struct magazine *magazine);
 uint8_t *mag_mark_open(struct magazine *magazine, const void *ptr);
 
 /* ---- roles.c ---- */
 extern const struct loam_heap_ops mag_heap_ops;
 extern const struct loam_objects_ops mag_objects_ops;
+void *mag_object_below(struct mag_cache *cache, gfp_t gfp);
+void mag_object_give_below(struct mag_cache *cache, void *object);
 extern const struct loam_pages_ops mag_pages_ops;
 
 #endif

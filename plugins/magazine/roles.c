@@ -30,13 +30,28 @@ static inline uint32_t class_of(struct magazine *magazine, const void *ptr, stru
 	return loam_likely(mark && *mark && !((uintptr_t)ptr % 16)) ? *mark - 1u : CLASSES_FINE;
 }
 
-/* Not more than the block will have when it comes out of a magazine again. */
+/*
+ * Not more than the block will have when it comes out of a magazine again. Outside the machine nothing says for which class it
+ * was taken, and the holder may have asked for more than the class that it will be.
+ */
 static size_t heap_usable_size(void *inst, const void *ptr, struct page *page)
 {
 	struct magazine *magazine = inst;
-	uint32_t class = class_of(magazine, ptr, page);
+	uint32_t class = page ? class_of(magazine, ptr, page) : CLASSES_FINE;
 
 	return class == CLASSES_FINE ? lower_heap_usable_size(magazine, ptr, page) : classes_fine_size(class);
+}
+
+/* A block goes out; @class: what it will be when it comes back. */
+static void count_out(struct magazine *magazine, struct area *area, uint32_t class, void *ptr)
+{
+	if (class < CLASSES_FINE) {
+		mag_came(area, &magazine->bins[class], 1);
+		return;
+	}
+	mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
+	mag_passed(magazine, area, offsetof(struct passed, bytes_in),
+		   lower_heap_usable_size(magazine, ptr, loam_ptr_page(magazine->map, ptr)));
 }
 
 /* Not from a magazine: too large, aligned, or of a zone. A foreign block may go to one when it is freed. */
@@ -44,28 +59,13 @@ static LOAM_NOINLINE void *pass_alloc(struct magazine *magazine, size_t bytes, s
 {
 	struct area *area = loam_area(&magazine->local);
 	void *ptr = lower_heap_alloc(magazine, bytes, align, gfp);
-	struct page *page = loam_ptr_page(magazine->map, ptr);
-	uint32_t class = ptr ? class_of(magazine, ptr, page) : CLASSES_FINE;
 
-	if (!ptr) {
+	if (!ptr && mag_make_room(magazine))
+		ptr = lower_heap_alloc(magazine, bytes, align, gfp);
+	if (ptr)
+		count_out(magazine, area, class_of(magazine, ptr, loam_ptr_page(magazine->map, ptr)), ptr);
+	else
 		mag_failed(magazine, area);
-	} else if (class < CLASSES_FINE) {
-		mag_came(area, &magazine->bins[class], 1);
-	} else {
-		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
-		mag_passed(magazine, area, offsetof(struct passed, bytes_in),
-			   lower_heap_usable_size(magazine, ptr, page));
-	}
-	return ptr;
-}
-
-/* A foreign block's class is known by its size only: it is counted as what it will be when it comes back. */
-static LOAM_NOINLINE void *recount(struct magazine *magazine, struct area *area, uint32_t class, void *ptr)
-{
-	uint32_t real = class_of_size(magazine, lower_heap_usable_size(magazine, ptr, NULL));
-
-	mag_went(area, &magazine->bins[class], 1);
-	mag_came(area, &magazine->bins[real], 1);
 	return ptr;
 }
 
@@ -80,12 +80,18 @@ static LOAM_NOINLINE void *alloc_slow(struct magazine *magazine, size_t bytes, s
 		return pass_alloc(magazine, bytes, align, gfp);
 	class = classes_fine_index(bytes);
 	if (area)
-		ptr = mag_pop(&area->pairs[class], 0);
+		ptr = mag_pop_quiet(&area->pairs[class], 0);
 	if (!ptr)
-		ptr = mag_take(magazine, &magazine->bins[class], area, gfp);
-	/* Relaxed: it was set before the first such block came here, and does not change back. */
-	if (ptr && __atomic_load_n(&magazine->outside, __ATOMIC_RELAXED))
-		return recount(magazine, area, class, ptr);
+		ptr = mag_find(magazine, &magazine->bins[class], area, gfp);
+	if (!ptr)
+		return NULL;
+	/*
+	 * The class of a block outside the machine is known by its size only. Relaxed: it was set before the first such block came
+	 * here, and does not change back.
+	 */
+	if (__atomic_load_n(&magazine->outside, __ATOMIC_RELAXED))
+		class = class_of_size(magazine, lower_heap_usable_size(magazine, ptr, NULL));
+	count_out(magazine, loam_area(&magazine->local), class, ptr);
 	return ptr;
 }
 
@@ -157,7 +163,8 @@ static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
 static void heap_limits(void *inst, struct loam_heap_limits *limits)
 {
 	lower_heap_limits(inst, limits);
-	limits->min_align = limits->min_align > 16 ? limits->min_align : 16;
+	/* What waits here below takes for live, so it sees the holders' mistakes too late or not at all. */
+	limits->caps &= LOAM_HEAP_NATURAL;
 }
 
 const struct loam_heap_ops mag_heap_ops = { .size = sizeof(mag_heap_ops),
@@ -169,12 +176,44 @@ const struct loam_heap_ops mag_heap_ops = { .size = sizeof(mag_heap_ops),
 
 /* ---- objects ---- */
 
+static bool debugged(const struct loam_cache_args *args)
+{
+	return args->flags & (SLAB_RED_ZONE | SLAB_POISON | SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER);
+}
+
 /* Objects that must be looked at, or built, each time are not kept here. */
 static bool may_cache(const struct magazine *magazine, const struct loam_cache_args *args)
 {
-	if (args->flags & (SLAB_RED_ZONE | SLAB_POISON | SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER))
-		return false;
-	return magazine->caps & LOAM_OBJECTS_CONSTRUCTED || (!args->ctor && !args->dtor);
+	return !debugged(args) && (magazine->caps & LOAM_OBJECTS_CONSTRUCTED || (!args->ctor && !args->dtor));
+}
+
+/* What the counters say of an object: where it may be freed as a block of the heap, what they will say of that. */
+static size_t object_bytes(const struct mag_cache *cache, const void *object)
+{
+	struct magazine *magazine = cache->base.filter;
+
+	if (!cache->tag || !magazine->lower.heap)
+		return cache->base.pub.object_size;
+	return lower_heap_usable_size(magazine, object, loam_ptr_page(magazine->map, object));
+}
+
+void *mag_object_below(struct mag_cache *cache, gfp_t gfp)
+{
+	void *object = lower_objects_alloc(&cache->base.pub, gfp);
+
+	if (!object)
+		return NULL;
+	mag_tag_set(cache, object, mag_tag(cache, object));
+	/* The same for each of them. */
+	if (cache->tag && cache->bin)
+		__atomic_store_n(&cache->bin->size, object_bytes(cache, object), __ATOMIC_RELAXED);
+	return object;
+}
+
+void mag_object_give_below(struct mag_cache *cache, void *object)
+{
+	mag_tag_set(cache, object, 0);
+	lower_objects_free(&cache->base.pub, object);
 }
 
 static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache, uint32_t link)
@@ -200,24 +239,52 @@ static struct bin *bin_for(struct magazine *magazine, struct mag_cache *cache, u
 	return bin;
 }
 
-/* What a constructor built, or what is too small for it, has no room for a link: that lies behind the object then. */
+static void objects_limits(void *inst, struct loam_objects_limits *limits)
+{
+	const struct magazine *magazine = inst;
+
+	lower_objects_limits(inst, limits);
+	/* What waits here is live below, which sees frees too late for that. */
+	limits->caps &= ~(uint32_t)(LOAM_OBJECTS_DOUBLE_FREE | LOAM_OBJECTS_BAD_FREE);
+	if (!(magazine->caps & LOAM_OBJECTS_OWN_FRAMES))
+		limits->max_size = (limits->max_size & ~(size_t)7) - sizeof(uintptr_t); /* the tag */
+}
+
+/* A word behind what is there; its offset. */
+static uint32_t add_word(struct loam_cache_args *args)
+{
+	size_t at = (args->object_size + 7) & ~(size_t)7;
+
+	args->object_size = at + sizeof(uintptr_t);
+	return (uint32_t)at;
+}
+
+/*
+ * What a constructor built, or what is too small for it, has no room for a link: that lies behind the object then. And where
+ * frames do not say whose objects they have, the object says it, but where the instance below looks at what lies behind it.
+ */
 static int objects_create(void *inst, const struct loam_cache_args *args, struct loam_cache **out)
 {
+	struct loam_objects_limits limits = { .size = sizeof(limits) };
 	struct magazine *magazine = inst;
 	struct loam_cache_args wide = *args;
 	struct mag_cache *cache;
-	uint32_t link = 0;
+	uint32_t link = 0, tag = 0;
 	int error;
 
-	if (may_cache(magazine, args) && (args->ctor || args->dtor || args->object_size < sizeof(void *))) {
-		link = (uint32_t)((args->object_size + 7) & ~(size_t)7);
-		wide.object_size = link + sizeof(void *);
-	}
+	objects_limits(magazine, &limits);
+	if (!args->object_size || args->object_size > limits.max_size)
+		return -EINVAL;
+	if (may_cache(magazine, args) && (args->ctor || args->dtor || args->object_size < sizeof(void *)))
+		link = add_word(&wide);
+	if (!(magazine->caps & LOAM_OBJECTS_OWN_FRAMES) && !debugged(args))
+		tag = add_word(&wide);
 	error = lower_cache_new(magazine, &mag_objects_ops, &wide, sizeof(*cache), out);
 	if (error)
 		return error;
 	cache = (struct mag_cache *)*out;
 	cache->base.pub.object_size = (uint32_t)args->object_size;
+	cache->tag = tag;
 	if (may_cache(magazine, args))
 		cache->bin = bin_for(magazine, cache, link);
 	return 0;
@@ -242,10 +309,14 @@ static int objects_destroy(struct loam_cache *pub)
 		loam_unlock(magazine->lower.host, &magazine->lock);
 		return error;
 	}
+	mag_bin_close(magazine, bin);
+	/* What was done with it stays counted, at each moment once. */
+	loam_lock(magazine->lower.host, &magazine->lock);
 	mag_passed(magazine, NULL, offsetof(struct passed, allocs), bin->allocs);
 	mag_passed(magazine, NULL, offsetof(struct passed, frees), bin->frees);
-	mag_bin_close(magazine, bin);
-	loam_lock(magazine->lower.host, &magazine->lock);
+	mag_passed(magazine, NULL, offsetof(struct passed, bytes_in), bin->allocs * bin->size);
+	mag_passed(magazine, NULL, offsetof(struct passed, bytes_out), bin->frees * bin->size);
+	bin->allocs = bin->frees = 0;
 	__atomic_store_n(&magazine->caches[bin->index], NULL, __ATOMIC_RELEASE);
 	loam_unlock(magazine->lower.host, &magazine->lock);
 	return 0;
@@ -256,11 +327,13 @@ static LOAM_NOINLINE void *pass_object(struct mag_cache *cache, gfp_t gfp)
 {
 	struct magazine *magazine = cache->base.filter;
 	struct area *area = loam_area(&magazine->local);
-	void *object = lower_objects_alloc(&cache->base.pub, gfp);
+	void *object = mag_object_below(cache, gfp);
 
+	if (!object && mag_make_room(magazine))
+		object = mag_object_below(cache, gfp);
 	if (object) {
 		mag_passed(magazine, area, offsetof(struct passed, allocs), 1);
-		mag_passed(magazine, area, offsetof(struct passed, bytes_in), cache->base.pub.object_size);
+		mag_passed(magazine, area, offsetof(struct passed, bytes_in), object_bytes(cache, object));
 	} else {
 		mag_failed(magazine, area);
 	}
@@ -300,13 +373,25 @@ static LOAM_COLD void wrong_cache(struct mag_cache *cache, void *object)
 	loam_unlock(lower->host, &lower->lock);
 }
 
-/* Told where the frames tell it; else the instance below will, when the object comes to it. */
+/* By its frame, else by its tag; where there is neither, the instance below sees it at once. */
 static bool is_ours(const struct mag_cache *cache, const void *object)
 {
 	const struct magazine *magazine = cache->base.filter;
 	const struct page *page = loam_ptr_page(magazine->map, object);
 
-	return !(magazine->caps & LOAM_OBJECTS_OWN_FRAMES) || (page && page->owner == cache->base.pub.owner);
+	if (magazine->caps & LOAM_OBJECTS_OWN_FRAMES)
+		return page && page->owner == cache->base.pub.owner;
+	return !cache->tag || (page && loam_ptr_page(magazine->map, (const char *)object + cache->tag + 7) &&
+			       mag_tagged(cache, object));
+}
+
+/* Told here where the frames tell it; else the instance below knows what it is. */
+static LOAM_COLD void not_ours(struct mag_cache *cache, void *object)
+{
+	if (cache->tag)
+		lower_objects_free(&cache->base.pub, object);
+	else
+		wrong_cache(cache, object);
 }
 
 static void objects_free(struct loam_cache *pub, void *object)
@@ -316,28 +401,43 @@ static void objects_free(struct loam_cache *pub, void *object)
 	struct area *area = loam_area(&magazine->local);
 
 	if (loam_unlikely(!is_ours(cache, object))) {
-		wrong_cache(cache, object);
+		not_ours(cache, object);
 	} else if (loam_unlikely(!cache->bin)) {
-		mag_passed(magazine, area, offsetof(struct passed, bytes_out), pub->object_size);
+		mag_passed(magazine, area, offsetof(struct passed, bytes_out), object_bytes(cache, object));
 		mag_passed(magazine, area, offsetof(struct passed, frees), 1);
-		lower_objects_free(pub, object);
+		mag_object_give_below(cache, object);
 	} else if (loam_unlikely(!area || !mag_push(&area->pairs[cache->bin->index], object, cache->bin->link))) {
 		mag_give(magazine, cache->bin, area, object);
 	}
 }
 
+static uint64_t footprint(struct magazine *magazine)
+{
+	struct loam_stat stat = { .size = sizeof(stat) };
+
+	lower_stat(magazine, &stat);
+	return stat.footprint;
+}
+
+/* What comes back from here may make the instance below give back frames, before it is asked to. */
 static unsigned long objects_shrink(struct loam_cache *pub)
 {
 	struct mag_cache *cache = (struct mag_cache *)pub;
 	struct magazine *magazine = cache->base.filter;
 	struct area *area = loam_area(&magazine->local);
+	uint64_t before = footprint(magazine), after;
+	unsigned long told, frames;
 
 	if (cache->bin) {
 		mag_drain_bin(magazine, cache->bin);
 		if (area)
 			mag_drain_pair(magazine, cache->bin, &area->pairs[cache->bin->index]);
 	}
-	return lower_objects_shrink(pub);
+	told = lower_objects_shrink(pub);
+	after = footprint(magazine);
+	frames = before > after ? (unsigned long)((before - after) >> LOAM_PAGE_SHIFT) : 0;
+	/* Other threads go on meanwhile, and may take more. */
+	return frames > told ? frames : told;
 }
 
 const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops),
@@ -347,7 +447,7 @@ const struct loam_objects_ops mag_objects_ops = { .size = sizeof(mag_objects_ops
 						  .free = objects_free,
 						  .shrink = objects_shrink,
 						  .each = lower_objects_each,
-						  .limits = lower_objects_limits };
+						  .limits = objects_limits };
 
 /* ---- pages: single ones are kept ---- */
 
@@ -371,6 +471,8 @@ static struct page *pages_alloc(void *inst, const struct loam_zone *zone, unsign
 
 	if (order || flags & LOAM_PAGES_COLD) {
 		page = lower_pages_alloc(magazine, zone, order, flags);
+		if (!page && mag_make_room(magazine))
+			page = lower_pages_alloc(magazine, zone, order, flags);
 		/* In frames: a block may come back in parts, and single frames go to magazines. */
 		if (page)
 			mag_came(area, bin, 1ul << order);
@@ -437,9 +539,16 @@ static void pages_counts(void *inst, const struct loam_zone *zone, unsigned long
 	counts[0] += counting.frames;
 }
 
+/* What waits here is taken below, so a part of it that is freed there once more is not found out. */
+static void pages_limits(void *inst, struct loam_pages_limits *limits)
+{
+	lower_pages_limits(inst, limits);
+	limits->caps &= ~LOAM_PAGES_DOUBLE_FREE;
+}
+
 const struct loam_pages_ops mag_pages_ops = { .size = sizeof(mag_pages_ops),
 					      .add = pages_add,
 					      .alloc = pages_alloc,
 					      .free = pages_free,
 					      .counts = pages_counts,
-					      .limits = lower_pages_limits };
+					      .limits = pages_limits };

@@ -162,8 +162,8 @@ void slab_cache_free(struct cache *cache)
 	const struct loam_host *host = heap->host;
 
 	hold_retire(host, &heap->lock, &cache->node.hold);
-	slab_arrays_drop(cache);
 	loam_lock(host, &heap->lock);
+	slab_arrays_drop(cache);
 	list_del(&cache->node.link);
 	if (cache->slot != SLAB_NO_SLOT)
 		__atomic_store_n(&heap->slots[cache->slot], NULL, __ATOMIC_RELEASE);
@@ -313,7 +313,7 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 	const struct slab_heap *heap = inst;
 
 	limits->caps = LOAM_OBJECTS_CONSTRUCTED | LOAM_OBJECTS_RED_ZONE | LOAM_OBJECTS_POISON | LOAM_OBJECTS_SLABINFO |
-		       LOAM_OBJECTS_KFREE | LOAM_OBJECTS_OWN_FRAMES;
+		       LOAM_OBJECTS_KFREE | LOAM_OBJECTS_OWN_FRAMES | LOAM_OBJECTS_BAD_FREE;
 	limits->max_size = runs_max(&heap->runs);
 	limits->max_align = LOAM_PAGE_SIZE;
 }

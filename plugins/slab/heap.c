@@ -115,7 +115,7 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 {
 	const struct slab_heap *heap = inst;
 
-	limits->caps = LOAM_HEAP_NATURAL;
+	limits->caps = LOAM_HEAP_NATURAL | LOAM_HEAP_BAD_FREE;
 	limits->max_size = limits->max_align = runs_max(&heap->runs);
 	limits->min_align = heap->fine ? 16 : 32;
 }

@@ -34,6 +34,9 @@ static void cache_counts(const struct cache *cache, const struct sums *sums, uin
 {
 	*frees = count_read(&cache->frees) + (cache->slot != SLAB_NO_SLOT ? sums->frees[cache->slot] : 0);
 	*allocs = count_read(&cache->allocs) + (cache->slot != SLAB_NO_SLOT ? sums->allocs[cache->slot] : 0);
+	/* Threads go on while we read, and one may give back what another one took behind our back. */
+	if (*frees > *allocs)
+		*frees = *allocs;
 }
 
 uint64_t slab_cache_live(struct cache *cache)
@@ -51,9 +54,10 @@ int slab_stat(void *inst, struct loam_stat *stat)
 	struct slab_heap *heap = inst;
 	struct sums sums = { .allocs = { 0 } };
 
-	heap->host->areas(heap->self, sum_area, &sums);
 	runs_stat(&heap->runs, stat);
+	/* Under the lock: the counts of a cache that goes are in one place only. */
 	loam_lock(heap->host, &heap->lock);
+	heap->host->areas(heap->self, sum_area, &sums);
 	stat->allocs += heap->gone_allocs;
 	stat->frees += heap->gone_frees;
 	stat->failures += heap->gone_failures;
@@ -79,8 +83,8 @@ int slab_each(void *inst, loam_cache_fn fn, void *arg)
 	struct sums sums = { .allocs = { 0 } };
 	int result = 0;
 
-	heap->host->areas(heap->self, sum_area, &sums);
 	loam_lock(heap->host, &heap->lock);
+	heap->host->areas(heap->self, sum_area, &sums);
 	for (struct list_head *pos = heap->caches.next; pos != &heap->caches && !result; pos = pos->next) {
 		struct cache *cache = list_of(pos, struct cache, node.link);
 		struct loam_cache_info info = { .size = sizeof(info), .name = cache->name, .obj_size = cache->size };

@@ -4,18 +4,21 @@
 
 /* ---- the lists of pages: under the lock ---- */
 
-/* The list of pages for a request of @size bytes and its zone. */
-static struct list_head *list_for(struct slob *slob, size_t size, gfp_t gfp)
+static unsigned zone_for(gfp_t gfp)
 {
-	return &slob->partial[gfp & __GFP_DMA ? 2 : gfp & __GFP_DMA32 ? 1 : 0][size < 256 ? 0 : size < 1024 ? 1 : 2];
+	return gfp & __GFP_DMA ? 2 : gfp & __GFP_DMA32 ? 1 : 0;
 }
 
-/* The list for @page when a block of @size in it is free, by its zone: DMA's pages stay where requests for DMA look. */
+/* The list of pages for requests of @size bytes, of those that ask for @zone: by zone_for(), wherever the pages lie. */
+static struct list_head *list_for(struct slob *slob, size_t size, unsigned zone)
+{
+	return &slob->partial[zone][size < 256 ? 0 : size < 1024 ? 1 : 2];
+}
+
+/* The list for @page when a block of @size in it is free: of the requests that it was taken for. */
 static struct list_head *list_of_page(struct slob *slob, const struct page *page, size_t size)
 {
-	unsigned long zone = page->flags & LOAM_PAGE_ZONE_MASK;
-
-	return list_for(slob, size, zone == LOAM_ZONE_DMA ? __GFP_DMA : zone == LOAM_ZONE_DMA32 ? __GFP_DMA32 : 0);
+	return list_for(slob, size, (unsigned)(page->priv >> 2));
 }
 
 /* ---- a page's blocks: under the lock ---- */
@@ -90,15 +93,15 @@ static char *take(struct slob *slob, struct list_head *list, uint32_t units, siz
 	return NULL;
 }
 
-/* A fresh page for @list, wholly free. */
-static void page_init(struct slob *slob, struct page *page, struct list_head *list)
+/* A fresh page for @list, which has those for @zone; wholly free. */
+static void page_init(struct slob *slob, struct page *page, struct list_head *list, unsigned zone)
 {
 	struct hole *hole = (struct hole *)base_of(slob, page);
 
 	*hole = (struct hole){ UNITS, 0 };
 	page->own[0] = hole;
 	page->index = UNITS;
-	page->priv = KIND_PAGE;
+	page->priv = KIND_PAGE | (unsigned long)zone << 2;
 	list_add(list_page_node(page), list);
 	slob->nr_pages++;
 }
@@ -183,7 +186,8 @@ static void *alloc_run(struct slob *slob, size_t size, size_t align, gfp_t gfp, 
 /** A block for cache number @cache, or for the heap: 0. Called without the lock; may sleep if @gfp allows. */
 void *slob_alloc(struct slob *slob, size_t size, size_t align, gfp_t gfp, uint32_t cache)
 {
-	struct list_head *list = list_for(slob, size, gfp);
+	unsigned zone = zone_for(gfp);
+	struct list_head *list = list_for(slob, size, zone);
 	uint32_t units = units_for(size);
 	struct page *page;
 	char *block;
@@ -199,7 +203,7 @@ void *slob_alloc(struct slob *slob, size_t size, size_t align, gfp_t gfp, uint32
 		if (!page)
 			return fail(slob);
 		loam_lock(slob->host, &slob->lock);
-		page_init(slob, page, list);
+		page_init(slob, page, list, zone);
 		block = take(slob, list, units, align);
 	}
 	*(struct head *)block = (struct head){ (uint32_t)size, cache };

@@ -33,7 +33,7 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 {
 	const struct slob *slob = inst;
 
-	limits->caps = LOAM_HEAP_NATURAL;
+	limits->caps = LOAM_HEAP_NATURAL | LOAM_HEAP_DOUBLE_FREE;
 	limits->max_size = limits->max_align = LOAM_PAGE_SIZE << (slob->orders - 1);
 	limits->min_align = UNIT;
 }
@@ -169,7 +169,7 @@ static void objects_limits(void *inst, struct loam_objects_limits *limits)
 {
 	const struct slob *slob = inst;
 
-	limits->caps = LOAM_OBJECTS_KFREE;
+	limits->caps = LOAM_OBJECTS_KFREE | LOAM_OBJECTS_DOUBLE_FREE;
 	limits->max_size = LOAM_PAGE_SIZE << (slob->orders - 1);
 	limits->max_align = LOAM_PAGE_SIZE;
 }

@@ -34,8 +34,9 @@ struct head {
 };
 
 /**
- * What a page is, in the low bits of priv; a run's other bits are its cache. Of a run only the first frame says it: the others
- * keep what they once were, so whoever comes with an address looks at loam_page_head().
+ * What a page is, in the low bits of priv; a run's other bits are its cache, those of a page say for which zone's requests it was
+ * taken. Of a run only the first frame says it: the others keep what they once were, so whoever comes with an address looks at
+ * loam_page_head().
  */
 enum kind { KIND_PAGE = 1, KIND_RUN };
 

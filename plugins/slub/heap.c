@@ -41,7 +41,8 @@ int slub_heap_create(struct slub *slub)
 static struct cache *dma_class(struct slub *slub, size_t bytes, gfp_t gfp)
 {
 	bool dma32 = !(gfp & __GFP_DMA);
-	uint32_t i = classes_kernel_index(bytes);
+	/* With fine classes every block is aligned to 16. */
+	uint32_t i = classes_kernel_index(slub->fine && bytes < 16 ? 16 : bytes);
 	struct cache **place = &slub->dma[dma32][i], *cache = __atomic_load_n(place, __ATOMIC_ACQUIRE), *found = NULL;
 
 	if (cache)

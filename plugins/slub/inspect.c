@@ -70,9 +70,10 @@ int slub_stat(void *inst, struct loam_stat *stat)
 	struct slub *slub = inst;
 	struct sums sums = { .slub = slub };
 
-	slub->host->areas(slub->self, sum_area, &sums);
 	runs_stat(&slub->runs, stat);
+	/* Under the lock: the counts of a cache that goes are in one place only. */
 	loam_lock(slub->host, &slub->lock);
+	slub->host->areas(slub->self, sum_area, &sums);
 	stat->allocs += slub->gone_allocs;
 	stat->frees += slub->gone_frees;
 	stat->failures += slub->gone_failures;
@@ -98,8 +99,8 @@ int slub_each(void *inst, loam_cache_fn fn, void *arg)
 	struct sums sums = { .slub = slub };
 	int result = 0;
 
-	slub->host->areas(slub->self, sum_area, &sums);
 	loam_lock(slub->host, &slub->lock);
+	slub->host->areas(slub->self, sum_area, &sums);
 	for (struct list_head *pos = slub->caches.next; pos != &slub->caches && !result; pos = pos->next) {
 		struct cache *cache = list_of(pos, struct cache, node.link);
 		struct loam_cache_info info = { .size = sizeof(info), .name = cache->name, .obj_size = cache->size };

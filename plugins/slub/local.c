@@ -99,12 +99,22 @@ void slub_flush(void *inst, void *area)
 	}
 }
 
-/** Empty slabs of the caller's own slot. */
+/** Empty slabs of the caller's own slot, the current one too. */
 void slub_slot_shrink(struct cache *cache, struct area *area, struct list_head *empty)
 {
+	struct slab **current = slub_current(cache, area), *slab;
 	struct cold *cold = &area->cold[cache->slot];
 
+	/* An earlier thread's, and not used since: nothing is in it. */
+	if (__atomic_load_n(&cold->inbox, __ATOMIC_RELAXED) == SLUB_CLOSED)
+		return;
 	slub_slot_settle(cache, area, empty);
+	slab = *current;
+	if (slab && slab->inuse == SLUB_CURRENT) {
+		slab->inuse = 0;
+		*current = NULL;
+		list_add(&slab->node, empty);
+	}
 	list_for_each_safe (pos, &cold->partial)
 		if (!list_of(pos, struct slab, node)->inuse) {
 			list_move(pos, empty);

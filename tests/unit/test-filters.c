@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -658,6 +659,44 @@ START_TEST(a_heap_serves_as_a_source_of_objects)
 }
 END_TEST
 
+/* What is another cache's stays live; what no cache can be is refused. */
+START_TEST(a_source_of_objects_knows_its_own)
+{
+	static const char *const texts[] = {
+		"[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = buddy\n[kernel]\nobjects = frames\n",
+		"[machine]\nmemory = 32M\nbacking = anon\n[h]\nplugin = foreign\n[kernel]\nobjects = h\n",
+	};
+	struct loam_cache_args args = { .name = "c", .object_size = 80 };
+	struct loam_cache *caches[3];
+	void *objects[3];
+
+	boot(texts[_i]);
+	for (unsigned i = 0; i < 3; i++) {
+		args.object_size = 40 + i % 2 * 40;
+		caches[i] = cache_new(args);
+		objects[i] = loam_cache_alloc(caches[i], GFP_KERNEL);
+	}
+	for (unsigned i = 0; i < 9; i++)
+		if (i % 3 != i / 3)
+			loam_cache_free(caches[i / 3], objects[i % 3]);
+	ck_assert_uint_eq(loam__machine.nr_reports, 6);
+	for (unsigned i = 0; i < 3; i++) {
+		loam_cache_free(caches[i], objects[i]);
+		ck_assert_int_eq(loam__machine.host.cache_destroy(caches[i]), 0);
+	}
+	ck_assert_uint_eq(loam__machine.nr_reports, 6);
+	args.flags = 1;
+	errno = 0;
+	ck_assert_ptr_null(cache_new(args));
+	ck_assert_int_eq(errno, EINVAL);
+	args.flags = 0;
+	args.object_size = 5ul << 30;
+	ck_assert_ptr_null(cache_new(args));
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 START_TEST(who_asks_for_the_same_conversion_gets_the_same_instance)
 {
 	boot("[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = buddy\n[kernel]\nheap = frames\nobjects = "
@@ -744,6 +783,37 @@ START_TEST(what_is_no_malloc_is_refused)
 }
 END_TEST
 
+/* The thread that asks for frames is inside the serialised heap: its filter must not be asked to give back into that. */
+START_TEST(a_filter_over_a_serialised_heap_does_not_wait_for_itself)
+{
+	static void *blocks[8192];
+	const struct loam_link *link;
+	char *text;
+	unsigned n = 0;
+
+	ck_assert_int_gt(asprintf(&text,
+				  "[machine]\nmemory = 8M\nbacking = anon\n[frames]\nplugin = buddy\n"
+				  "[low]\nplugin = %s/tests/bench/.libs/naive.so\npages = frames\n"
+				  "[top]\nplugin = magazine\nlower = low\n",
+				  getenv("builddir")),
+			 0);
+	link = &fixture_boot(text, "top")->links[LOAM_ROLE_HEAP];
+	free(text);
+	for (unsigned i = 0; i < 40; i++) {
+		void *ptr = loam_heap_ops(link)->alloc(link->inst, 100, 8, GFP_KERNEL);
+
+		loam_heap_ops(link)->free(link->inst, ptr, loam_ptr_page(&loam__machine.map, ptr));
+	}
+	while (n < LOAM_LEN(blocks) && (blocks[n] = loam_heap_ops(link)->alloc(link->inst, 2048, 8, GFP_KERNEL)))
+		n++;
+	ck_assert_uint_gt(n, 1000);
+	ck_assert_uint_lt(n, LOAM_LEN(blocks));
+	while (n--)
+		loam_heap_ops(link)->free(link->inst, blocks[n], loam_ptr_page(&loam__machine.map, blocks[n]));
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("filters");
@@ -758,6 +828,7 @@ int main(void)
 	tcase_add_test(tc, stats_times_takers_and_givers_apart);
 	tcase_add_test(tc, stats_counts_threads_without_an_area_exactly);
 	tcase_add_test(tc, a_magazine_counts_frames);
+	tcase_add_test(tc, a_filter_over_a_serialised_heap_does_not_wait_for_itself);
 	tcase_add_test(tc, a_magazine_serves_again_without_the_one_below);
 	tcase_add_test(tc, a_block_is_as_large_as_its_class);
 	tcase_add_test(tc, what_waits_in_magazines_is_free);
@@ -772,6 +843,7 @@ int main(void)
 	tcase_add_loop_test(tc, create_that_fails_at_any_step_undoes_itself, 0, LOAM_LEN(sweeps));
 	tcase_add_test(tc, pages_serve_as_a_heap_of_whole_blocks);
 	tcase_add_loop_test(tc, a_heap_serves_as_a_source_of_objects, 0, 2);
+	tcase_add_loop_test(tc, a_source_of_objects_knows_its_own, 0, 2);
 	tcase_add_test(tc, who_asks_for_the_same_conversion_gets_the_same_instance);
 	tcase_add_loop_test(tc, a_library_s_malloc_is_a_heap, 0, 2 * nr_libraries());
 	tcase_add_loop_test(tc, what_is_no_malloc_is_refused, 0, 2);

@@ -12,21 +12,23 @@ struct simple {
 	const struct loam_host *host;
 	const struct loam_args *args; /* lives as long as the instance */
 	struct page *all, *free;
-	uint64_t allocs, frees, failures;
+	uint64_t allocs, frees, failures, pages;
 };
 
 /* 1 <= bytes <= limits.max_size, align is a power of two up to limits.max_align. NULL: no memory. */
 static void *my_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct simple *heap = inst;
-	struct page *page = heap->free;
+	unsigned long zone = gfp & __GFP_DMA ? LOAM_ZONE_DMA : gfp & __GFP_DMA32 ? LOAM_ZONE_DMA32 : LOAM_ZONE_NORMAL;
+	struct page **at = &heap->free, *page;
 
-	if (page) {
-		heap->free = page->own[1];
-	} else if ((page = heap->host->pages_alloc(heap->args->ports[0], gfp, 0, heap->args->owner))) {
-		page->own[0] = heap->all;
-		heap->all = page;
-	}
+	/* The first free one that lies low enough. */
+	while (*at && ((*at)->flags & LOAM_PAGE_ZONE_MASK) > zone)
+		at = (struct page **)&(*at)->own[1];
+	if ((page = *at))
+		*at = page->own[1];
+	else if ((page = heap->host->pages_alloc(heap->args->ports[0], gfp, 0, heap->args->owner)))
+		page->own[0] = heap->all, heap->all = page, heap->pages++;
 	*(page ? &heap->allocs : &heap->failures) += 1;
 	return (void)bytes, (void)align, page ? loam_page_ptr(heap->host->map, page) : NULL;
 }
@@ -36,8 +38,7 @@ static void my_free(void *inst, void *ptr, struct page *page)
 {
 	struct simple *heap = inst;
 
-	(void)ptr, page->own[1] = heap->free;
-	heap->free = page, heap->frees++;
+	(void)ptr, page->own[1] = heap->free, heap->free = page, heap->frees++;
 }
 
 /* The holder may use all of the block. */
@@ -57,7 +58,7 @@ static int my_stat(void *inst, struct loam_stat *stat)
 	const struct simple *heap = inst;
 
 	stat->live_blocks = (stat->allocs = heap->allocs) - (stat->frees = heap->frees);
-	stat->live_bytes = stat->footprint = stat->live_blocks * LOAM_PAGE_SIZE;
+	stat->live_bytes = stat->live_blocks * LOAM_PAGE_SIZE, stat->footprint = heap->pages * LOAM_PAGE_SIZE;
 	stat->failures = heap->failures;
 	return 0;
 }
