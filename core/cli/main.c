@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cli_command *const commands[] = {
-	&cli_list, &cli_info, &cli_check, &cli_graph, &cli_run, &cli_exec
-};
+static const struct cli_command *const commands[] = { &cli_list, &cli_info, &cli_check,   &cli_graph,
+						      &cli_run,  &cli_exec, &cli_conform };
 
 static void usage(FILE *out)
 {

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pages-threads.c: the role pages under several threads.
+ *
+ * Who holds a frame is noted in an array, by one exchange a frame: a frame that two hold shows at once. Blocks and parts of them
+ * change hands through a few places that all threads use, so many come back from another thread than the one that had them.
+ *
+ * With few processors, threads meet only where one of them is taken off its processor, and that is seldom. So each thread has a
+ * timer whose signal puts it to sleep for a moment: that happens anywhere inside an op, thousands of times, and the others go on.
+ */
+#include "pages-model.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PLACES 64
+#define HELD 48
+#define BULK 32
+#define BURST 32
+
+/** A block in the hands of a thread, or in a place. NULL page: none. */
+struct owned {
+	struct page *page;
+	unsigned zone, order;
+};
+
+static struct {
+	uint8_t *taken;                  /* one a frame; atomic */
+	struct owned *places[PLACES];    /* atomic */
+	unsigned steps, orders, crowded; /* crowded: zone */
+	unsigned streams;                /* atomic: of random numbers, so far */
+	bool bulk;
+} shared;
+
+/* ---- in each other's way ---- */
+
+#define PAUSE SIGUSR2
+#define SLICE 40000 /* ns from one pause to the next */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+static struct {
+	unsigned waiting; /* atomic: threads that have not begun */
+	void (*fn)(void);
+} workers;
+static _Thread_local timer_t timer;
+
+/* Once: while the thread sleeps nothing piles up. */
+static void next_pause(void)
+{
+	const struct itimerspec slice = { .it_value = { 0, SLICE } };
+
+	timer_settime(timer, 0, &slice, NULL);
+}
+
+static void pause_here(int sig)
+{
+	const struct timespec least = { 0, 1 };
+	int error = errno;
+
+	(void)sig;
+	nanosleep(&least, NULL);
+	next_pause();
+	errno = error;
+}
+
+static void work(void *arg, unsigned index)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PAUSE };
+
+	(void)arg, (void)index;
+	event.sigev_notify_thread_id = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer))
+		trouble("no timer for a thread");
+	/* Else the first one has done it all before the last one begins. */
+	__atomic_sub_fetch(&workers.waiting, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&workers.waiting, __ATOMIC_ACQUIRE))
+		sched_yield();
+	next_pause();
+	workers.fn();
+	timer_delete(timer);
+}
+
+/* @fn in as many threads as the job has, each of which pauses now and then. */
+static void run_paused(void (*fn)(void))
+{
+	const struct sigaction action = { .sa_handler = pause_here, .sa_flags = SA_RESTART };
+
+	workers.waiting = job.threads;
+	workers.fn = fn;
+	sigaction(PAUSE, &action, NULL);
+	threads_run(job.threads, work, NULL);
+}
+
+/* ---- blocks that change hands ---- */
+
+static unsigned long pfn_of(const struct page *page)
+{
+	return loam_page_pfn(&loam__machine.map, page);
+}
+
+static void note_taken(struct page *page, unsigned order)
+{
+	kept("PAGES-24", pfn_of(page) < loam__machine.map.nr_pages, "a block of order %u begins at frame %ld", order,
+	     (long)pfn_of(page));
+	for (unsigned long i = pfn_of(page); i < pfn_of(page) + (1ul << order); i++)
+		kept("PAGES-24", !__atomic_exchange_n(&shared.taken[i], 1, __ATOMIC_RELAXED),
+		     "frame %lu, of a block of order %u, is held by two threads", i, order);
+	page->priv = pfn_of(page);
+}
+
+static void give_owned(const struct owned *owned)
+{
+	kept("PAGES-24", owned->page->priv == pfn_of(owned->page), "priv of frame %lu, which is live, was overwritten",
+	     pfn_of(owned->page));
+	for (unsigned long i = pfn_of(owned->page); i < pfn_of(owned->page) + (1ul << owned->order); i++)
+		__atomic_store_n(&shared.taken[i], 0, __ATOMIC_RELAXED);
+	pages_free(owned->zone, owned->page, owned->order);
+}
+
+/* Put into a place what comes, take what was there. */
+static void swap(struct owned *owned, struct rng *rng)
+{
+	struct owned *copy = NULL, *other;
+
+	if (owned->page) {
+		copy = malloc(sizeof(*copy));
+		if (!copy)
+			return;
+		*copy = *owned;
+	}
+	/* Acquire and release: the block's words go with it. */
+	other = __atomic_exchange_n(&shared.places[rng_below(rng, PLACES)], copy, __ATOMIC_ACQ_REL);
+	*owned = other ? *other : (struct owned){ NULL, 0, 0 };
+	free(other);
+}
+
+/* One half goes back, the other is kept. */
+static void give_half(struct owned *owned, struct rng *rng)
+{
+	struct owned part = *owned;
+
+	owned->order = --part.order;
+	if (rng_below(rng, 2))
+		part.page += 1ul << part.order;
+	else
+		owned->page += 1ul << part.order;
+	owned->page->priv = pfn_of(owned->page);
+	part.page->priv = pfn_of(part.page);
+	give_owned(&part);
+}
+
+static void work_on(struct owned *owned, struct rng *rng)
+{
+	if (!owned->page) {
+		owned->zone = zone_any(rng);
+		owned->order = (unsigned)rng_below(rng, 1 + rng_below(rng, shared.orders));
+		owned->page = pages_alloc(owned->zone, owned->order, (unsigned)rng_below(rng, 4));
+		if (owned->page)
+			note_taken(owned->page, owned->order);
+		return;
+	}
+	if (rng_below(rng, 3) == 0) {
+		swap(owned, rng);
+	} else if (owned->order && rng_below(rng, 3) == 0) {
+		give_half(owned, rng);
+	} else {
+		give_owned(owned);
+		owned->page = NULL;
+	}
+}
+
+static void bulk_round(struct rng *rng)
+{
+	struct page *pages[BULK];
+	unsigned zone = rng_below(rng, 2) ? shared.crowded : zone_any(rng);
+	unsigned got = pages_alloc_bulk(zone, 1 + (unsigned)rng_below(rng, BULK), pages);
+
+	for (unsigned i = 0; i < got; i++)
+		note_taken(pages[i], 0);
+	for (unsigned i = 0; i < got; i++) {
+		kept("PAGES-24", pages[i]->priv == pfn_of(pages[i]),
+		     "priv of frame %lu, which is live, was overwritten", pfn_of(pages[i]));
+		__atomic_store_n(&shared.taken[pfn_of(pages[i])], 0, __ATOMIC_RELAXED);
+	}
+	if (got)
+		pages_free_bulk(zone, got, pages);
+}
+
+/* Out and in again, as fast as it goes, where all threads are. */
+static void burst(struct rng *rng)
+{
+	for (unsigned i = 0; i < BURST; i++) {
+		struct owned owned = { .zone = shared.crowded, .order = (unsigned)rng_below(rng, 2) };
+
+		owned.order = owned.order < shared.orders ? owned.order : 0;
+		owned.page = pages_alloc(owned.zone, owned.order, 0);
+		if (!owned.page)
+			return;
+		note_taken(owned.page, owned.order);
+		give_owned(&owned);
+	}
+}
+
+static void hammer(void)
+{
+	struct rng rng = { job.seed + 77 * __atomic_add_fetch(&shared.streams, 1, __ATOMIC_RELAXED) };
+	struct owned held[HELD] = { { NULL, 0, 0 } };
+
+	for (unsigned step = 0; step < shared.steps; step++) {
+		if (rng_below(&rng, 4) == 0)
+			burst(&rng);
+		else if (shared.bulk && rng_below(&rng, 4))
+			bulk_round(&rng);
+		else
+			work_on(&held[rng_below(&rng, HELD)], &rng);
+	}
+	for (unsigned i = 0; i < HELD; i++)
+		if (held[i].page)
+			give_owned(&held[i]);
+}
+
+static void run_hammer(bool bulk)
+{
+	struct rng rng = { job.seed };
+	struct blocks all = { 0 };
+
+	ragged_up(true);
+	memset(&shared, 0, sizeof(shared));
+	shared.bulk = bulk;
+	shared.orders = pages_orders();
+	shared.crowded = zone_any(&rng);
+	shared.steps = effort(job.sanitizer ? 4000 : 15000);
+	shared.taken = calloc(loam__machine.map.nr_pages, 1);
+	if (!shared.taken)
+		trouble("no memory");
+	run_paused(hammer);
+	for (unsigned i = 0; i < 20 * PLACES; i++) {
+		struct owned owned = { NULL, 0, 0 };
+
+		swap(&owned, &rng);
+		if (owned.page)
+			give_owned(&owned);
+	}
+	free(shared.taken);
+	model_blames("PAGES-24");
+	look_counts();
+	for (unsigned i = 0; i < nr_zones(); i++) {
+		blocks_drain_all(&all, zone_at(i), NULL);
+		kept("PAGES-24", !zone_free(zone_at(i)), "%lu frames of zone %u are lost", zone_free(zone_at(i)),
+		     zone_at(i));
+	}
+	blocks_give(&all, true);
+	blocks_end(&all);
+	model_end();
+}
+
+void pages_threads(void)
+{
+	run_hammer(false);
+}
+
+void pages_threads_bulk(void)
+{
+	run_hammer(true);
+}
+
+/* ---- parts of one block ---- */
+
+#define PARTED 24
+
+static struct {
+	struct block blocks[PARTED];
+	unsigned n, part; /* blocks; order of the parts */
+	unsigned next;    /* atomic: part that is next, through all blocks */
+} parted;
+
+/* The next part is whoever's comes first: neighbours come back at the same time. */
+static void give_parts_of(void)
+{
+	unsigned shift = parted.blocks[0].order - parted.part, next;
+
+	while ((next = __atomic_fetch_add(&parted.next, 1, __ATOMIC_RELAXED)) >> shift < parted.n) {
+		const struct block *block = &parted.blocks[next >> shift];
+		unsigned long part = next & ((1ul << shift) - 1);
+
+		pages_free(block->zone, block->page + (part << parted.part), parted.part);
+	}
+}
+
+/* All threads work on the same block at the same time, and its parts are neighbours. */
+void pages_parts_by_threads(void)
+{
+	unsigned orders = pages_orders(), most = orders > 7 ? 7 : orders - 1;
+
+	model_begin();
+	for (unsigned round = 0; round < effort(job.sanitizer ? 60 : 250); round++) {
+		struct blocks again = { 0 };
+		unsigned zone = zone_any(&test_rng);
+
+		parted.n = parted.next = 0;
+		parted.part = round % 4 == 3 && most > 1 ? 1 : 0;
+		while (parted.n < PARTED && block_take(&parted.blocks[parted.n], zone, most, 0))
+			parted.n++;
+		if (!parted.n)
+			continue;
+		for (unsigned i = 0; i < parted.n; i++)
+			block_leave(&parted.blocks[i]);
+		run_paused(give_parts_of);
+		model_blames("PAGES-25");
+		look_counts();
+		kept("PAGES-25", blocks_drain(&again, zone, most, 0) >= parted.n,
+		     "%u blocks of order %u came back in parts from %u threads; %zu can be had", parted.n, most,
+		     job.threads, again.n);
+		blocks_give(&again, false);
+		blocks_end(&again);
+		model_blames(NULL);
+	}
+	model_end();
+}

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Every allocator of the tree keeps the contract, and under each filter too; with another seed each time.
+: "${srcdir:?}" "${builddir:?}"
+[ -x "$builddir/tests/conformance/loam-conform" ] || { echo "built without Check"; exit 77; }
+# Everything is slower under a sanitizer: there the allocators alone, and with the thread sanitizer what has threads.
+case ${LOAM_SANITIZER:-no} in
+no) what=() ;;
+thread) what=(--plain --filter '*thread*,*beside*') ;;
+*) what=(--plain) ;;
+esac
+exec bash "$srcdir/tests/conformance/subjects" "${what[@]}" --time quick
