@@ -16,7 +16,7 @@ struct cli_command {
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct cli_command cli_conform, cli_list, cli_info, cli_check, cli_graph, cli_run, cli_exec;
+extern const struct cli_command cli_conform, cli_list, cli_info, cli_check, cli_graph, cli_run, cli_exec, cli_new;
 
 /** main's, for who must start again. */
 extern char **cli_argv;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = { &cli_list, &cli_info, &cli_check,   &cli_graph,
-						      &cli_run,  &cli_exec, &cli_conform };
+						      &cli_run,  &cli_exec, &cli_conform, &cli_new };
 
 static void usage(FILE *out)
 {

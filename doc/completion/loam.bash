@@ -14,7 +14,7 @@ _loam() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W 'list info check graph run exec help --help --version' -- "$cur"))
+		COMPREPLY=($(compgen -W 'list info check graph run exec conform new help --help --version' -- "$cur"))
 		return
 	fi
 	if [ "$command" = exec ]; then
@@ -38,7 +38,11 @@ _loam() {
 	graph,-*) COMPREPLY=($(compgen -W '-o --format=text --format=dot --format=svg --help' -- "$cur")) ;;
 	run,-*) COMPREPLY=($(compgen -W '-o --json --help' -- "$cur")) ;;
 	exec,-*) COMPREPLY=($(compgen -W '-o --summary --summary= --json --help --' -- "$cur")) ;;
-	help,*) COMPREPLY=($(compgen -W 'list info check graph run exec' -- "$cur")) ;;
+	conform,-*) COMPREPLY=($(compgen -W '--with --role --filter --list --seed --time --threads --shard --strict --script
+		--verbose --tap --json --junit --gdb --help' -- "$cur")) ;;
+	new,-*) COMPREPLY=($(compgen -W '--list --help' -- "$cur")) ;;
+	new,*) [ "$COMP_CWORD" -ne 2 ] || COMPREPLY=($(compgen -W "$(loam new --list 2>/dev/null)" -- "$cur")) ;;
+	help,*) COMPREPLY=($(compgen -W 'list info check graph run exec conform new' -- "$cur")) ;;
 	*) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	esac
 }

@@ -45,7 +45,7 @@ run_machine() {
 words() {
 	run 0 "$LOAM" --version; out_has "plugin ABI 1.1"
 	run 0 "$LOAM" --help; out_has "exec"
-	for c in list info check graph run exec; do run 0 "$LOAM" $c --help; out_has "usage: loam $c"; run 0 "$LOAM" help $c; done
+	for c in list info check graph run exec new; do run 0 "$LOAM" $c --help; out_has "usage: loam $c"; run 0 "$LOAM" help $c; done
 	run 2 "$LOAM"; run 2 "$LOAM" grpah; err_has "did you mean 'graph'?"
 	run 2 "$LOAM" list --jason; err_has "unknown option '--jason'"
 }
@@ -54,10 +54,10 @@ completion() {
 	. $srcdir/doc/completion/loam.bash
 	loam() { "$LOAM" "\$@"; }
 	try() { COMP_WORDS=("\$@"); COMP_CWORD=\$((\$# - 1)); _loam; echo "\${COMPREPLY[*]}"; }
-	try loam g; try loam info s; try loam run $lab -o machine.mem; try loam exec -- tru
+	try loam g; try loam new h; try loam info s; try loam run $lab -o machine.mem; try loam exec -- tru
 	END
 	bash c.sh >out 2>&1 || true
-	out_has graph; out_has slub; out_has "machine.memory="; out_has true
+	out_has graph; out_has heap; out_has slub; out_has "machine.memory="; out_has true
 }
 try list list
 try list-shows-refused-files list_shows_refused_files

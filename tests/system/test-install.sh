@@ -25,6 +25,8 @@ installed() {
 		gcc -std=c11 -Wall -Wextra -Werror -I"$inc" -c h.c -o h.o || fail "$h in C"
 		! command -v g++ >/dev/null || g++ -x c++ -std=c++17 -Wall -Wextra -Werror -I"$inc" -c h.c -o h.o || fail "$h in C++"
 	done
+	(unset MAKEFLAGS MFLAGS MAKELEVEL; LOAM_TEMPLATES=$(find "$dest" -path '*/loam/templates'); export LOAM_TEMPLATES
+	for role in $("$LOAM" new --list); do run 0 "$LOAM" new "$role" "a-$role"; make -s -C "a-$role" >log 2>&1 || { cat log; fail "a-$role"; }; done)
 	[ -n "$(find "$dest" -name loam.1)" ] || fail "no manual page"
 	make -s -C "$builddir" uninstall DESTDIR="$dest" >log 2>&1 || { tail log; fail uninstall; }
 	[ -z "$(find "$dest" ! -type d)" ] || { find "$dest" ! -type d; fail "uninstall left files"; }

@@ -4,7 +4,7 @@
 . "${srcdir:-.}/tests/system/lib.sh"
 
 options_agree() {
-	for c in list info check graph run exec; do
+	for c in list info check graph run exec new; do
 		"$LOAM" $c --help | sed 1d | grep -oE '(^| )--?[a-z]+' | tr -d ' ' | sort -u >help
 		# The page's part on this command: from ".Ss loam NAME" to the next one.
 		sed -n "/^\.Ss loam $c/,/^\.S[sh]/p" "$srcdir/doc/man/loam.1" | sed -n 's/^\.It Fl //p' |
@@ -12,6 +12,13 @@ options_agree() {
 		sed 's/^-*//' help | grep -v '^help$' | sort -u >words
 		diff words page || fail "loam $c: the help and the page name other options"
 	done
+}
+# conform's options are on a page of their own.
+conform_agrees() {
+	"$LOAM" conform --help | sed -n 's/^  --\([a-z]*\).*/\1/p' | grep -v '^help$' | sort -u >help
+	sed -n 's/^\.It Fl -\([a-z]*\).*/\1/p' "$srcdir/doc/man/loam-conform.1" | sort -u >page
+	[ -s help ] || fail "no options in the help"
+	diff help page || fail "loam conform: the help and the page name other options"
 }
 plugins() { "$LOAM" list | sed 's/ .*//'; }
 # agree KIND HEADING: each plugin's table of them, and the part of its page under the heading.
@@ -53,6 +60,7 @@ example_compiles() {
 	run 0 "$LOAM" info ./bump.so; out_has "role heap"
 }
 try options-agree options_agree
+try conform-agrees conform_agrees
 try pages-and-plugins-agree pages_and_plugins_agree
 try parameters-agree parameters_agree
 try ports-agree ports_agree
