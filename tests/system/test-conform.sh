@@ -72,6 +72,12 @@ strict_fails_on_what_is_not_claimed() {
 	run 0 conform --time quick --filter HEAP-06 slob; out_has "not claimed"
 	run 1 conform --time quick --filter HEAP-06 --strict slob
 }
+# A heap that claims every capability and keeps it: so each clause of the role is judged at least once.
+a_heap_that_claims_all_keeps_all() {
+	${CC:-gcc} -std=gnu11 -O1 -shared -fPIC -fvisibility=hidden -I"$srcdir/include" \
+		"$srcdir/tests/conformance/mutants/heap-guard.c" -o heap-guard.so
+	run 0 conform --time quick --strict --filter 'HEAP-*' ./heap-guard.so; out_has " 0 not claimed, 0 skipped"
+}
 other_ports() { run 0 conform --time quick --filter HEAP-01 --with pages=bitmap slob; }
 scripts() {
 	printf 'role heap\nalloc slot=1 bytes=100 align=8\nfree slot=1\n' >good.script
@@ -104,6 +110,7 @@ try configurations configurations
 try lists lists
 try reports reports
 try strict-fails-on-what-is-not-claimed strict_fails_on_what_is_not_claimed
+try a-heap-that-claims-all-keeps-all a_heap_that_claims_all_keeps_all
 try other-ports other_ports
 try scripts scripts
 try under-gdb under_gdb
