@@ -385,7 +385,10 @@ struct loam_plugin {
 	int (*stat)(void *inst, struct loam_stat *stat);     /* mandatory; any time; @stat comes zeroed but for size */
 	int (*walk)(void *inst, loam_walk_fn fn, void *arg); /* quiesced machine only */
 	int (*check)(void *inst, loam_check_fn fn, void *arg); /* quiesced; returns the number of broken invariants */
-	/** Give back up to @pages frames that are not in use to the ports. Returns how many. May sleep. */
+	/**
+	 * Give back about @pages frames that are not in use to the ports: more, where several go at once. Returns how many. May
+	 * sleep.
+	 */
 	unsigned long (*shrink)(void *inst, unsigned long pages);
 	/**
 	 * The block (live or free) that holds @addr, a linear address in a frame of this instance: 0 and *@span, or -ENOENT.

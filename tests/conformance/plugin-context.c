@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BLOCKS 200
-#define FRAMES 64 /* blocks of frames that another holder has */
+#define FRAMES 200 /* blocks of frames that another holder has */
 
 /* ---- locks and rights: judged by the framework at each call; here all calls are made, on all the paths that we know ---- */
 
@@ -162,7 +162,8 @@ static void write_words(struct page *page, uint64_t seed)
 	page->priv = seed * 5 + 1;
 }
 
-static void other_take(struct other *other, unsigned n)
+/* Between the blocks of @load, so that what lies behind the subject's memory is the other's as a rule. */
+static void other_take(struct other *other, unsigned n, struct load *load)
 {
 	for (other->n = 0; other->n < n; other->n++) {
 		unsigned i = other->n, order = i % 3;
@@ -170,6 +171,7 @@ static void other_take(struct other *other, unsigned n)
 
 		if (!page)
 			break;
+		load_fill(load, 2, GFP_KERNEL);
 		other->page[i] = page;
 		other->order[i] = order;
 		frame_write(page, order, job.seed + i);
@@ -214,16 +216,16 @@ static struct page *copies(void)
 /* Where the subject is the page allocator the other holder is one of its clients, and its blocks lie between the rest. */
 static void memory_of_others_stays(void)
 {
-	struct load load = load_new(BLOCKS, 0);
+	struct load load = load_new(2 * FRAMES + BLOCKS, 0);
 	struct other other = { .words = copies() };
 
 	if (!loam__machine.frames.link)
 		skip("the machine has no frames: there is no other holder");
 	role_open();
 	for (unsigned i = 0; i < effort(4); i++) {
-		load_fill(&load, BLOCKS / 2, GFP_KERNEL);
-		other_take(&other, FRAMES);
-		load_churn(&load, 2 * BLOCKS, GFP_KERNEL, "PLUG-15");
+		load_fill(&load, BLOCKS / 4, GFP_KERNEL);
+		other_take(&other, work(FRAMES), &load);
+		load_churn(&load, 4 * BLOCKS, GFP_KERNEL, "PLUG-15");
 		other_intact(&other, "takes and gives");
 		load_give_all(&load);
 		shrink_now(~0ul);
