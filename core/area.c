@@ -16,6 +16,8 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The thread sanitizer forgets a thread in the last round of its destructors: there we end one round earlier. */
 #if defined(__has_feature)
@@ -36,6 +38,7 @@
 struct block {
 	struct block *next_free;
 	char **pointer; /* the thread's loam__area_block; NULL: closed */
+	pid_t tid;      /* of the thread that opened it */
 	bool used;      /* was ever opened */
 };
 LOAM_STATIC_ASSERT(sizeof(struct block) <= LOAM__AREA_HEADER, "the header fits");
@@ -129,6 +132,7 @@ static LOAM_COLD bool open_block(void)
 	if (block) {
 		block->used = true;
 		block->pointer = &loam__area_block;
+		block->tid = (pid_t)syscall(SYS_gettid);
 		nr_open++;
 	}
 	loam__unlock(&loam__area_lock);
@@ -232,10 +236,19 @@ void loam__area_flush_all(void)
 	each_block(flush_open, NULL);
 }
 
+/*
+ * A thread that first came to us in a late round of its destructors had no more of them for us: it is gone with its block open,
+ * and its memory with it. In a child of fork the ids are others, and the vanished threads' memory is still there.
+ */
+static bool lives(const struct block *block)
+{
+	return block->pointer == &loam__area_block || !syscall(SYS_tgkill, getpid(), block->tid, 0);
+}
+
 static void forget(void *arg, struct block *block)
 {
 	(void)arg;
-	if (block->pointer)
+	if (block->pointer && lives(block))
 		*block->pointer = NULL;
 }
 

@@ -8,6 +8,7 @@
 #include <loam/loam.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BUDDY "[machine]\nmemory = 32M\nbacking = anon\n[frames]\nplugin = buddy\n"
 
@@ -295,6 +296,39 @@ START_TEST(a_program_can_have_a_machine_of_its_own)
 }
 END_TEST
 
+static pthread_key_t at_end;
+
+static void first_op(void *self)
+{
+	ck_assert_ptr_nonnull(loam__machine.host.area(self));
+}
+
+static void *ends(void *self)
+{
+	pthread_setspecific(at_end, self);
+	return NULL;
+}
+
+/* The C library calls no more destructors then: the area stays open, in a thread that is gone, stack and all. */
+START_TEST(a_thread_that_first_comes_in_its_last_moments_is_survived)
+{
+	struct loam_self *self = fixture_boot(BUDDY "[o]\nplugin = slub\npages = frames\n", "o");
+	size_t bytes = 1 << 20;
+	void *stack = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	ck_assert_ptr_ne(stack, MAP_FAILED);
+	ck_assert_int_eq(pthread_key_create(&at_end, first_op), 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, bytes);
+	ck_assert_int_eq(pthread_create(&thread, &attr, ends, self), 0);
+	pthread_join(thread, NULL);
+	munmap(stack, bytes);
+	ck_assert_uint_eq(fixture_halt(), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("runtime");
@@ -309,6 +343,7 @@ int main(void)
 	tcase_add_test(t, large_blocks_come_grow_and_go);
 	tcase_add_test(t, the_window_uses_space_again);
 	tcase_add_test(t, a_serialised_plugin_needs_no_locks_of_its_own);
+	tcase_add_test(t, a_thread_that_first_comes_in_its_last_moments_is_survived);
 	tcase_add_test(t, a_program_can_have_a_machine_of_its_own);
 	tcase_add_test(t, a_report_of_several_lines_has_a_prefix_on_each);
 	tcase_add_test(t, an_address_is_described_in_words);
