@@ -40,6 +40,14 @@ static void close_for_threads(void)
 	role_close();
 }
 
+/* How many blocks of a mixed kind each of @n threads may hold, so that all have room. */
+static unsigned share(unsigned n)
+{
+	unsigned blocks = work(BLOCKS) * 4 / (n < 4 ? 4 : n);
+
+	return blocks < 4 ? 4 : blocks;
+}
+
 /* ---- own blocks ---- */
 
 static struct load loads[THREADS_MAX];
@@ -62,7 +70,7 @@ static void threads_have_their_own_blocks(void)
 
 	open_for_threads(n);
 	for (unsigned i = 0; i < n; i++)
-		loads[i] = load_new(work(BLOCKS), numbers_of(i));
+		loads[i] = load_new(share(n), numbers_of(i));
 	for (unsigned round = 0; round < 12; round++)
 		threads_run(n, churn_own, (void *)"PLUG-17");
 	for (unsigned i = 0; i < n; i++) {
@@ -435,7 +443,7 @@ static void stat_is_sound_beside_ops(void)
 /* A thread that asks the subject to shrink while the others work; it works too, for it has an area that is shrunk. */
 static void shrink_or_work(void *arg, unsigned index)
 {
-	struct load load = load_new(BLOCKS, 500000000);
+	struct load load = load_new(work(BLOCKS), 500000000);
 
 	(void)arg;
 	if (index) {
@@ -461,7 +469,7 @@ static void shrink_beside_ops(void)
 
 	open_for_threads(n);
 	for (unsigned i = 1; i < n; i++)
-		loads[i] = load_new(work(BLOCKS), numbers_of(i));
+		loads[i] = load_new(share(n), numbers_of(i));
 	books = books_open();
 	__atomic_store_n(&running, n - 1, __ATOMIC_RELAXED);
 	threads_run(n, shrink_or_work, NULL);
