@@ -296,14 +296,17 @@ static bool plan_script(struct plan *plan, const char *file)
 
 static int run_gdb(int argc, char **argv, const struct plan *plan)
 {
-	char **args = calloc((size_t)argc + 6, sizeof(*args)), self[4096];
+	char **args, self[4096];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int n = 0;
 
 	if (plan->nr != 1)
 		return usage("--gdb wants one test, and %u are left by --role and --filter", plan->nr);
-	if (!args || length < 0)
+	args = calloc((size_t)argc + 6, sizeof(*args));
+	if (!args || length < 0) {
+		free(args);
 		return 1;
+	}
 	self[length] = '\0';
 	args[n++] = (char *)"gdb";
 	args[n++] = (char *)"-q";
@@ -315,6 +318,7 @@ static int run_gdb(int argc, char **argv, const struct plan *plan)
 			args[n++] = argv[i];
 	execvp("gdb", args);
 	fprintf(stderr, "loam conform: cannot run gdb: %s\n", strerror(errno));
+	free(args);
 	return 1;
 }
 

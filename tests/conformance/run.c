@@ -157,6 +157,8 @@ static void keep_shard(struct plan *plan)
 	for (unsigned i = 0; i < plan->nr; i++)
 		if (i % o->shards == o->shard - 1)
 			plan->entries[n++] = plan->entries[i];
+		else
+			free(plan->entries[i].name);
 	plan->nr = n;
 }
 
