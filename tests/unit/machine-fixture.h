@@ -25,9 +25,11 @@ static inline struct loam_self *fixture_boot(const char *text, const char *name)
 		loam__diag_print(&diag, stderr);
 		ck_abort_msg("the machine did not start");
 	}
-	self = name ? loam__graph_find(loam__machine.graph, name) : NULL;
-	ck_assert_msg(!name || self, "no instance %s", name);
 	loam__diag_clear(&diag);
+	if (!name)
+		return NULL;
+	self = loam__graph_find(loam__machine.graph, name);
+	ck_assert_msg(self, "no instance %s", name);
 	return self;
 }
 
