@@ -174,7 +174,7 @@ static void hand_over(struct post *post, unsigned index, unsigned n)
 {
 	unsigned next = (index + 1) % post->threads;
 
-	for (unsigned i = 0; i < n || (i < 16 * n && __atomic_load_n(&post->looks, __ATOMIC_RELAXED)); i++) {
+	for (unsigned i = 0; i < n || (i < 64 * n && __atomic_load_n(&post->looks, __ATOMIC_RELAXED)); i++) {
 		struct held held = { .ptr = NULL };
 
 		if (job.suite->take(&held, light_number(index, i), GFP_KERNEL)) {
@@ -438,7 +438,7 @@ static void stat_is_sound_beside_ops(void)
 {
 	open_for_threads(2);
 	post_open(&post, 2);
-	__atomic_store_n(&post.looks, many() / 4, __ATOMIC_RELAXED);
+	__atomic_store_n(&post.looks, many(), __ATOMIC_RELAXED);
 	threads_run(3, look_or_work, (void *)"PLUG-21");
 	post_close(&post);
 	close_for_threads();
