@@ -50,18 +50,19 @@ struct filled {
 	size_t n, most;
 };
 
-static size_t filling_size(void)
+/* Mostly small; one in @large of any size, runs of several pages among them. */
+static size_t filling_size(unsigned large)
 {
 	size_t max = heap_max() < 60000 ? heap_max() : 60000;
 
-	return rng_below(&test_rng, 16) ? heap_size(&test_rng, max) : 1 + rng_below(&test_rng, max);
+	return rng_below(&test_rng, large) ? heap_size(&test_rng, max) : 1 + rng_below(&test_rng, max);
 }
 
 /* Until @refusals requests of all sizes were refused. */
 static void fill(struct filled *filled, unsigned refusals)
 {
 	while (refusals && filled->n < filled->most) {
-		if (heap_block_take(&filled->blocks[filled->n], filling_size(), 1, SHORT))
+		if (heap_block_take(&filled->blocks[filled->n], filling_size(16), 1, SHORT))
 			filled->n++;
 		else
 			refusals--;
@@ -72,7 +73,7 @@ static void refused_request(struct filled *filled)
 {
 	struct loam_stat before = stat_now(), now;
 	struct block *block = &filled->blocks[filled->n];
-	size_t bytes = filling_size();
+	size_t bytes = filling_size(3);
 
 	if (heap_block_take(block, bytes, 1, SHORT)) {
 		filled->n++;
@@ -124,7 +125,7 @@ void heap_refused(void)
 	heap_blocks_intact(filled.blocks, filled.n, "HEAP-20", "requests that were refused");
 	heap_blocks_shuffle(filled.blocks, filled.n, &test_rng);
 	heap_blocks_give(filled.blocks, filled.n);
-	heap_block_have(&block, filling_size(), 1);
+	heap_block_have(&block, filling_size(16), 1);
 	heap_block_give(&block);
 	free(filled.blocks);
 }
