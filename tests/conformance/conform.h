@@ -270,6 +270,9 @@ void shim_fail_port_at_create(uint64_t nth);
 /** All allocations fail from now on, or no longer. */
 void shim_fail_all(bool on);
 
+/** While the subject has its areas visited (host->areas), @fn runs between two of them; NULL: no longer. */
+void shim_between_areas(void (*fn)(void));
+
 /* ---- threads ---- */
 
 /** Run @fn(@arg, index) in @n threads at once; returns when all have ended. */

@@ -132,6 +132,18 @@ static uint64_t new_seed(void)
 	return job.seed + __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) * 0x9e3779b97f4a7c15u;
 }
 
+static const char *told_as;
+
+void heap_blocks_told_as(const char *clause)
+{
+	told_as = clause;
+}
+
+static const char *clause_of_block(const char *clause)
+{
+	return told_as ? told_as : clause;
+}
+
 bool heap_block_is(struct block *block, void *ptr, size_t bytes, size_t align)
 {
 	size_t least = heap_limits().min_align;
@@ -140,12 +152,12 @@ bool heap_block_is(struct block *block, void *ptr, size_t bytes, size_t align)
 	if (!ptr)
 		return false;
 	block->usable = heap_usable(ptr);
-	kept("HEAP-02", block->usable >= bytes, "a block at %p for %zu bytes has %zu usable ones", ptr, bytes,
-	     block->usable);
-	kept("HEAP-14", !((uintptr_t)ptr & (align - 1)), "a block for %zu bytes, alignment %zu, lies at %p", bytes,
-	     align, ptr);
-	kept("HEAP-15", !((uintptr_t)ptr & (least - 1)), "a block for %zu bytes lies at %p, and min_align is %zu",
-	     bytes, ptr, least);
+	kept(clause_of_block("HEAP-02"), block->usable >= bytes, "a block at %p for %zu bytes has %zu usable ones", ptr,
+	     bytes, block->usable);
+	kept(clause_of_block("HEAP-14"), !((uintptr_t)ptr & (align - 1)),
+	     "a block for %zu bytes, alignment %zu, lies at %p", bytes, align, ptr);
+	kept(clause_of_block("HEAP-15"), !((uintptr_t)ptr & (least - 1)),
+	     "a block for %zu bytes lies at %p, and min_align is %zu", bytes, ptr, least);
 	pattern_write(ptr, block->usable, block->seed);
 	return true;
 }

@@ -121,7 +121,6 @@ struct post {
 	struct inbox inboxes[THREADS_MAX];
 	unsigned threads;
 	unsigned running;      /* atomic */
-	unsigned looks;        /* atomic: how often who looks on wants to look yet */
 	uint64_t takes, gives; /* atomic, in the counters' units */
 };
 
@@ -170,28 +169,39 @@ static void receive(struct post *post, unsigned index)
 	}
 }
 
-static void hand_over(struct post *post, unsigned index, unsigned n)
+/* One block for the next thread, which has room for it in the end. */
+static void take_and_send(struct post *post, unsigned index, unsigned i)
 {
 	unsigned next = (index + 1) % post->threads;
+	struct held held = { .ptr = NULL };
 
-	for (unsigned i = 0; i < n || (i < 64 * n && __atomic_load_n(&post->looks, __ATOMIC_RELAXED)); i++) {
-		struct held held = { .ptr = NULL };
-
-		if (job.suite->take(&held, light_number(index, i), GFP_KERNEL)) {
-			__atomic_fetch_add(&post->takes, units_of(&held), __ATOMIC_RELAXED);
-			while (!send(&post->inboxes[next], &held)) {
-				receive(post, index);
-				sched_yield();
-			}
-		}
-		if (i % 8 == 7)
-			receive(post, index);
+	if (!job.suite->take(&held, light_number(index, i), GFP_KERNEL))
+		return;
+	__atomic_fetch_add(&post->takes, units_of(&held), __ATOMIC_RELAXED);
+	while (!send(&post->inboxes[next], &held)) {
+		receive(post, index);
+		sched_yield();
 	}
+}
+
+/* This thread sends no more. */
+static void receive_the_rest(struct post *post, unsigned index)
+{
 	__atomic_fetch_sub(&post->running, 1, __ATOMIC_ACQ_REL);
 	while (__atomic_load_n(&post->running, __ATOMIC_ACQUIRE)) {
 		receive(post, index);
 		sched_yield();
 	}
+}
+
+static void hand_over(struct post *post, unsigned index, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		take_and_send(post, index, i);
+		if (i % 8 == 7)
+			receive(post, index);
+	}
+	receive_the_rest(post, index);
 }
 
 static void post_open(struct post *post, unsigned threads)
@@ -387,6 +397,7 @@ static void counters_are_exact_without_areas(void)
 /* ---- beside others ---- */
 
 static bool stop;        /* atomic */
+static unsigned looks;   /* atomic: how often who looks on has looked */
 static unsigned running; /* atomic: threads that work */
 
 static void ignore_line(void *arg, const char *text)
@@ -418,18 +429,47 @@ static void look_on(const char *clause)
 		op_enter("tell()");
 		loam__tell(subject, ignore_line, NULL);
 		op_leave();
-		if (__atomic_load_n(&post.looks, __ATOMIC_RELAXED))
-			__atomic_fetch_sub(&post.looks, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED);
 	}
 }
 
-/* The last thread looks on. What one of the others takes another gives back, so one area has the one count and one the other. */
+/*
+ * While the counters of one thread are read and those of the next are not, the threads hand over more than they have at once. As
+ * long as they can: an op that waits for who looks on gives nothing back meanwhile.
+ */
+static void others_go_on(void)
+{
+	uint64_t from = __atomic_load_n(&post.gives, __ATOMIC_RELAXED);
+
+	for (unsigned i = 0; i < 50 && __atomic_load_n(&post.gives, __ATOMIC_RELAXED) - from < 100; i++)
+		sched_yield();
+}
+
+/*
+ * One takes and the other gives back, so one area has the one count and one the other; then the other way round, since which
+ * area is read first is not known.
+ */
+static void hand_over_one_way(unsigned index, unsigned wanted)
+{
+	unsigned seen;
+
+	for (unsigned i = 0; (seen = __atomic_load_n(&looks, __ATOMIC_RELAXED)) < wanted; i++)
+		if (index == (seen < wanted / 2)) {
+			take_and_send(&post, index, i);
+		} else {
+			receive(&post, index);
+			sched_yield();
+		}
+}
+
+/* The last thread looks on. */
 static void look_or_work(void *arg, unsigned index)
 {
 	if (index == post.threads) {
 		look_on(arg);
 		return;
 	}
+	hand_over_one_way(index, effort(60));
 	hand_over(&post, index, many() / 6);
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 }
@@ -438,8 +478,9 @@ static void stat_is_sound_beside_ops(void)
 {
 	open_for_threads(2);
 	post_open(&post, 2);
-	__atomic_store_n(&post.looks, many(), __ATOMIC_RELAXED);
+	shim_between_areas(others_go_on);
 	threads_run(3, look_or_work, (void *)"PLUG-21");
+	shim_between_areas(NULL);
 	post_close(&post);
 	close_for_threads();
 }

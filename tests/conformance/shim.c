@@ -193,6 +193,39 @@ static void meta_free(struct loam_self *self, void *ptr, size_t bytes)
 	loam__machine.host.meta_free(self, ptr, bytes);
 }
 
+/* ---- areas ---- */
+
+static void (*between_areas)(void); /* atomic */
+
+void shim_between_areas(void (*fn)(void))
+{
+	__atomic_store_n(&between_areas, fn, __ATOMIC_RELEASE);
+}
+
+struct visit {
+	void (*fn)(void *arg, void *area);
+	void *arg;
+	void (*between)(void);
+};
+
+static void visit_area(void *arg, void *area)
+{
+	const struct visit *visit = arg;
+
+	visit->fn(visit->arg, area);
+	visit->between();
+}
+
+static void host_areas(struct loam_self *self, void (*fn)(void *arg, void *area), void *arg)
+{
+	struct visit visit = { fn, arg, __atomic_load_n(&between_areas, __ATOMIC_ACQUIRE) };
+
+	if (visit.between)
+		loam__machine.host.areas(self, visit_area, &visit);
+	else
+		loam__machine.host.areas(self, fn, arg);
+}
+
 static struct page *host_pages_alloc(const struct loam_port *port, gfp_t gfp, unsigned order, uint32_t owner)
 {
 	struct page *page;
@@ -600,6 +633,7 @@ static void make_table(void)
 	shim.table = loam__machine.host;
 	shim.table.meta_alloc = meta_alloc;
 	shim.table.meta_free = meta_free;
+	shim.table.areas = host_areas;
 	shim.table.pages_alloc = host_pages_alloc;
 	shim.table.pages_free = host_pages_free;
 	shim.table.pages_alloc_bulk = host_pages_alloc_bulk;

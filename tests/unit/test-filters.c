@@ -2,7 +2,6 @@
 /* test-filters.c: stats, magazine and fault on each role. */
 #include "kernel-port.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +21,7 @@ static struct loam_self *top;
 
 static void boot(const char *text)
 {
-	top = fixture_boot(text, NULL);
+	fixture_boot(text, NULL);
 	top = loam__graph_find(loam__machine.graph, "top");
 }
 
