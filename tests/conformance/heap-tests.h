@@ -40,6 +40,8 @@ void *heap_records(size_t n, size_t bytes);
 bool heap_block_is(struct block *block, void *ptr, size_t bytes, size_t align);
 /** From now on it names @clause instead: for a test in which such a block is the consequence of what the test is about. */
 void heap_blocks_told_as(const char *clause);
+/** That clause, or @clause when none was named. */
+const char *heap_told(const char *clause);
 /** alloc, refused or not. */
 bool heap_block_take(struct block *block, size_t bytes, size_t align, gfp_t gfp);
 /** alloc with GFP_KERNEL on a machine with plenty of memory: a refusal breaks HEAP-01. */

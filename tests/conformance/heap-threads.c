@@ -9,6 +9,7 @@
 
 #define OWN 40
 #define BULK 8
+#define OTHERS "calls for other blocks"
 
 struct thread {
 	struct rng rng;
@@ -23,8 +24,7 @@ static size_t own_size(struct thread *thread)
 
 static void must_have(const struct block *block, const void *ptr, const char *op)
 {
-	kept("HEAP-28", ptr, "beside other threads %s of %zu bytes returned NULL while memory was there", op,
-	     block->bytes);
+	kept(heap_told("HEAP-01"), ptr, "%s of %zu bytes returned NULL while memory was there", op, block->bytes);
 }
 
 static void own_zalloc(struct thread *thread, struct block *block)
@@ -37,7 +37,7 @@ static void own_zalloc(struct thread *thread, struct block *block)
 	block->bytes = bytes;
 	must_have(block, ptr, "zalloc");
 	for (size_t i = 0; i < bytes; i++)
-		kept("HEAP-28", !ptr[i], "beside other threads byte %zu of a zalloc of %zu is %#x", i, bytes,
+		kept(heap_told("HEAP-09"), !ptr[i], "byte %zu of a zalloc of %zu is %#x", i, bytes,
 		     (unsigned char)ptr[i]);
 	heap_block_is(block, ptr, bytes, align);
 }
@@ -50,12 +50,11 @@ static void own_bulk(struct thread *thread)
 	void *out[BULK];
 
 	got = heap_alloc_bulk(bytes, GFP_KERNEL, n, out);
-	kept("HEAP-28", got == n, "beside other threads alloc_bulk of %u blocks of %zu bytes returned %u", n, bytes,
-	     got);
+	kept(heap_told("HEAP-05"), got == n, "alloc_bulk of %u blocks of %zu bytes returned %u", n, bytes, got);
 	for (unsigned i = 0; i < n; i++)
 		heap_block_is(&blocks[i], out[i], bytes, 1);
-	heap_blocks_apart(blocks, n, "HEAP-28");
-	heap_blocks_intact(blocks, n, "HEAP-28", "calls of other threads");
+	heap_blocks_apart(blocks, n, heap_told("HEAP-08"));
+	heap_blocks_intact(blocks, n, heap_told("HEAP-07"), OTHERS);
 	heap_free_bulk(n, out);
 }
 
@@ -65,9 +64,10 @@ static void own_resize(struct thread *thread, struct block *block)
 
 	if (!heap_resize(block->ptr, bytes))
 		return;
-	kept("HEAP-28", heap_usable(block->ptr) >= bytes && pattern_check(block->ptr, same, block->seed, &at),
-	     "beside other threads resize of %zu usable bytes to %zu returned true; usable_size is %zu", block->usable,
-	     bytes, heap_usable(block->ptr));
+	kept(heap_told("HEAP-10"),
+	     heap_usable(block->ptr) >= bytes && pattern_check(block->ptr, same, block->seed, &at),
+	     "resize of %zu usable bytes to %zu returned true; usable_size is %zu", block->usable, bytes,
+	     heap_usable(block->ptr));
 	block->usable = heap_usable(block->ptr);
 	pattern_write(block->ptr, block->usable, block->seed);
 }
@@ -84,7 +84,7 @@ static void own_step(struct thread *thread)
 			must_have(block, heap_block_take(block, bytes, 1, GFP_KERNEL) ? block->ptr : NULL, "alloc");
 		return;
 	}
-	heap_block_intact(block, "HEAP-28", "calls of other threads");
+	heap_block_intact(block, heap_told("HEAP-07"), OTHERS);
 	switch (rng_below(&thread->rng, 8)) {
 	case 0:
 		own_bulk(thread);
@@ -127,19 +127,25 @@ static void hot(size_t bytes, unsigned index)
 			heap_free(ptrs[i]);
 }
 
-static void own_thread(void *arg, unsigned index)
+static void own(unsigned index, bool alone)
 {
 	struct thread *thread = heap_records(1, sizeof(*thread));
 
-	(void)arg;
 	thread->rng.state = job.seed + index * 0x632be59bd9b4e019u;
 	thread->widest = heap_max_align();
 	for (unsigned i = 0; i < effort(1500); i++)
 		own_step(thread);
-	hot(heap_max() < 64 ? heap_max() : 16u << job.seed % 3, index);
-	heap_blocks_intact(thread->blocks, OWN, "HEAP-28", "calls of other threads");
+	if (!alone)
+		hot(heap_max() < 64 ? heap_max() : 16u << job.seed % 3, index);
+	heap_blocks_intact(thread->blocks, OWN, heap_told("HEAP-07"), OTHERS);
 	heap_blocks_give(thread->blocks, OWN);
 	free(thread);
+}
+
+static void own_thread(void *arg, unsigned index)
+{
+	(void)arg;
+	own(index, false);
 }
 
 void heap_many_threads(void)
@@ -147,6 +153,8 @@ void heap_many_threads(void)
 	struct loam_stat stat;
 
 	/* What is right alone and wrong beside others breaks this clause, whatever is wrong of the block. */
+	for (unsigned i = 0; i < job.threads; i++)
+		own(i, true);
 	heap_blocks_told_as("HEAP-28");
 	threads_run(job.threads, own_thread, NULL);
 	stat = stat_now();

@@ -139,7 +139,7 @@ void heap_blocks_told_as(const char *clause)
 	told_as = clause;
 }
 
-static const char *clause_of_block(const char *clause)
+const char *heap_told(const char *clause)
 {
 	return told_as ? told_as : clause;
 }
@@ -152,11 +152,11 @@ bool heap_block_is(struct block *block, void *ptr, size_t bytes, size_t align)
 	if (!ptr)
 		return false;
 	block->usable = heap_usable(ptr);
-	kept(clause_of_block("HEAP-02"), block->usable >= bytes, "a block at %p for %zu bytes has %zu usable ones", ptr,
+	kept(heap_told("HEAP-02"), block->usable >= bytes, "a block at %p for %zu bytes has %zu usable ones", ptr,
 	     bytes, block->usable);
-	kept(clause_of_block("HEAP-14"), !((uintptr_t)ptr & (align - 1)),
-	     "a block for %zu bytes, alignment %zu, lies at %p", bytes, align, ptr);
-	kept(clause_of_block("HEAP-15"), !((uintptr_t)ptr & (least - 1)),
+	kept(heap_told("HEAP-14"), !((uintptr_t)ptr & (align - 1)), "a block for %zu bytes, alignment %zu, lies at %p",
+	     bytes, align, ptr);
+	kept(heap_told("HEAP-15"), !((uintptr_t)ptr & (least - 1)),
 	     "a block for %zu bytes lies at %p, and min_align is %zu", bytes, ptr, least);
 	pattern_write(ptr, block->usable, block->seed);
 	return true;

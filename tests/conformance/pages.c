@@ -195,9 +195,31 @@ static void every_order_is_served(void)
 
 static const unsigned hints[] = { LOAM_PAGES_COLD, LOAM_PAGES_MOVABLE, LOAM_PAGES_COLD | LOAM_PAGES_MOVABLE };
 
+/* A block there and back, if there is a place for it. */
+static void one(unsigned zone, unsigned order, unsigned flags)
+{
+	struct block block;
+
+	if (block_take(&block, zone, order, flags))
+		block_give(&block);
+}
+
+/* A block of every order, one at a time: a large one is split for it, whatever the hint. */
+static void one_of_each(unsigned flags)
+{
+	for (unsigned i = 0; i < nr_zones(); i++)
+		for (unsigned order = 0; order < model_orders(); order++)
+			one(zone_at(i), order, flags);
+}
+
 /* In fresh memory, and in memory where only the places that are left can serve. */
 static void hints_refuse_nothing(void)
 {
+	for (unsigned i = 0; i < LOAM_LEN(hints); i++) {
+		roomy_up(LOAM_ORDERS);
+		one_of_each(hints[i]);
+		model_end();
+	}
 	for (unsigned round = 0; round < effort(5) * LOAM_LEN(hints); round++) {
 		unsigned flags = hints[round % LOAM_LEN(hints)];
 		struct blocks held = { 0 }, kept_back = { 0 };
@@ -226,6 +248,19 @@ static void hints_refuse_nothing(void)
 
 static void hints_do_not_bind(void)
 {
+	for (unsigned from = 0; from < 4; from++) {
+		struct blocks all = { 0 };
+
+		roomy_up(LOAM_ORDERS);
+		model_blames("PAGES-22");
+		for (unsigned i = 0; i < nr_zones(); i++)
+			blocks_drain(&all, zone_at(i), 0, from);
+		blocks_give(&all, true);
+		for (unsigned to = 0; to < 4; to++)
+			one_of_each(to);
+		blocks_end(&all);
+		model_end();
+	}
 	for (unsigned from = 0; from < 4; from++)
 		for (unsigned to = 0; to < 4; to++) {
 			struct blocks held = { 0 };

@@ -116,6 +116,19 @@ static void destroy_takes_one_block_along(void)
 	}
 }
 
+/* What has no room left is in other lists, or in none. */
+static void destroy_takes_full_memory_along(void)
+{
+	struct load load = load_new(30000, 7);
+
+	machine_up(NULL);
+	role_open();
+	while (load.n < load.max && load.refused < 300)
+		load_take(&load, GFP_KERNEL | __GFP_NOWARN);
+	halt_with(&load);
+	load_end(&load);
+}
+
 static void destroy_takes_caches_along(void)
 {
 	struct load none = load_new(1, 0);
@@ -397,6 +410,7 @@ static const struct test tests[] = {
 	{ "what-goes-back-was-held", "PLUG-03", what_goes_back_was_held, LIFETIME, 0, 0 },
 	{ "destroy-takes-live-blocks-along", "PLUG-23", destroy_takes_live_blocks_along, LIFETIME, NO_MACHINE, 0 },
 	{ "destroy-takes-one-block-along", "PLUG-23", destroy_takes_one_block_along, LIFETIME, NO_MACHINE, 8 },
+	{ "destroy-takes-full-memory-along", "PLUG-23", destroy_takes_full_memory_along, LIFETIME, NO_MACHINE, 8 },
 	{ "destroy-takes-caches-along", "PLUG-23", destroy_takes_caches_along, LIFETIME, NO_MACHINE, 0 },
 	{ "two-instances-are-apart", "PLUG-24", two_instances_are_apart, LIFETIME, NO_MACHINE, 0 },
 	{ "two-instances-serve-at-once", "PLUG-24", two_instances_serve_at_once, LIFETIME, NO_MACHINE, 0 },
