@@ -127,6 +127,16 @@ size_t blocks_drain(struct blocks *blocks, unsigned zone, unsigned order, unsign
 	return n;
 }
 
+void blocks_one_of_each(unsigned zone, unsigned flags)
+{
+	for (unsigned order = 0; order < model_orders(); order++) {
+		struct block block;
+
+		if (block_take(&block, zone, order, flags))
+			block_give(&block);
+	}
+}
+
 void blocks_drain_all(struct blocks *blocks, unsigned zone, unsigned long census[LOAM_ORDERS])
 {
 	for (unsigned order = model_orders(); order--;) {

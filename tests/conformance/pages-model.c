@@ -16,7 +16,7 @@ static struct {
 	unsigned long free[LOAM_ZONES], all[LOAM_ZONES];
 	unsigned orders;
 	uint64_t takes; /* for seeds */
-	const char *blame;
+	const char *blame, *blame_all;
 	bool starves;
 } model;
 
@@ -25,9 +25,21 @@ static const char *or_blame(const char *clause)
 	return model.blame ? model.blame : clause;
 }
 
+/* Of what is wrong with a block whatever came before it. */
+static const char *or_blame_all(const char *clause)
+{
+	return model.blame_all ? model.blame_all : clause;
+}
+
 void model_blames(const char *clause)
 {
 	model.blame = clause;
+	model.blame_all = NULL;
+}
+
+void model_blames_for_all(const char *clause)
+{
+	model.blame = model.blame_all = clause;
 }
 
 void model_starves(bool on)
@@ -264,15 +276,15 @@ static void judge(unsigned zone, unsigned order, const struct page *page)
 	const struct loam_zone *pub = zone_pub(zone);
 	unsigned long pfn = pfn_of(page), step = 1ul << order;
 
-	kept("PAGES-01", page >= loam__machine.map.pages && pfn < model.nr && step <= model.nr - pfn,
+	kept(or_blame_all("PAGES-01"), page >= loam__machine.map.pages && pfn < model.nr && step <= model.nr - pfn,
 	     "a block of order %u at frame %ld; the machine has %lu frames", order, (long)pfn, model.nr);
-	kept("PAGES-07", !(pfn & (step - 1)), "a block of order %u begins at frame %lu", order, pfn);
+	kept(or_blame_all("PAGES-07"), !(pfn & (step - 1)), "a block of order %u begins at frame %lu", order, pfn);
 	for (unsigned long i = pfn; i < pfn + step; i++) {
-		kept("PAGES-02", i >= pub->start_pfn && i < pub->end_pfn,
+		kept(or_blame_all("PAGES-02"), i >= pub->start_pfn && i < pub->end_pfn,
 		     "frame %lu of a block of order %u at %lu; zone %s is %lu to %lu", i, order, pfn, pub->name,
 		     pub->start_pfn, pub->end_pfn - 1);
-		kept("PAGES-01", model.frames[i] != HOLE, "frame %lu of a block of order %u at %lu is in a hole", i,
-		     order, pfn);
+		kept(or_blame_all("PAGES-01"), model.frames[i] != HOLE,
+		     "frame %lu of a block of order %u at %lu is in a hole", i, order, pfn);
 		kept(or_blame("PAGES-03"), model.frames[i] != LIVE,
 		     "frame %lu of a block of order %u at %lu is live already", i, order, pfn);
 	}

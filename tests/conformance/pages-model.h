@@ -48,6 +48,8 @@ void model_end(void);
  * the general one. NULL: no longer.
  */
 void model_blames(const char *clause);
+/** The same, and a block that lies where none may too: where the test has seen that one alone keeps these clauses. */
+void model_blames_for_all(const char *clause);
 /** From here on the first request for metadata inside each op is refused. */
 void model_starves(bool on);
 
@@ -88,6 +90,8 @@ void blocks_add(struct blocks *blocks, const struct block *block);
 struct block blocks_pick(struct blocks *blocks, struct rng *rng);
 /** Take blocks of @order until refused; returns how many. */
 size_t blocks_drain(struct blocks *blocks, unsigned zone, unsigned order, unsigned flags);
+/** One of every order that has a place, there and back, one at a time. */
+void blocks_one_of_each(unsigned zone, unsigned flags);
 /** Of the highest order, then of the next, and so on; returns how many of each in @census, when that is not NULL. */
 void blocks_drain_all(struct blocks *blocks, unsigned zone, unsigned long census[LOAM_ORDERS]);
 /** Halve them all until @blocks are single frames. */

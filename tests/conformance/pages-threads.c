@@ -30,10 +30,12 @@ struct owned {
 };
 
 static struct {
-	uint8_t *taken;                  /* one a frame; atomic */
-	struct owned *places[PLACES];    /* atomic */
-	unsigned steps, orders, crowded; /* crowded: zone */
-	unsigned streams;                /* atomic: of random numbers, so far */
+	uint8_t *taken;               /* one a frame; atomic */
+	struct owned *places[PLACES]; /* atomic */
+	unsigned steps, orders;
+	unsigned crowded;    /* the largest zone, where threads meet most */
+	unsigned long share; /* frames that a thread holds at most, so that there are always some to be had */
+	unsigned streams;    /* atomic: of random numbers, so far */
 	bool bulk;
 } shared;
 
@@ -124,6 +126,18 @@ static void give_owned(const struct owned *owned)
 	pages_free(owned->zone, owned->page, owned->order);
 }
 
+/** A thread, and what it holds. */
+struct worker {
+	struct rng rng;
+	unsigned long frames;
+	struct owned held[HELD];
+};
+
+static unsigned long frames_of(const struct owned *owned)
+{
+	return owned->page ? 1ul << owned->order : 0;
+}
+
 /* Put into a place what comes, take what was there. */
 static void swap(struct owned *owned, struct rng *rng)
 {
@@ -156,17 +170,28 @@ static void give_half(struct owned *owned, struct rng *rng)
 	give_owned(&part);
 }
 
-static void work_on(struct owned *owned, struct rng *rng)
+static void take_any(struct worker *worker, struct owned *owned)
 {
-	if (!owned->page) {
-		owned->zone = zone_any(rng);
-		owned->order = (unsigned)rng_below(rng, 1 + rng_below(rng, shared.orders));
+	struct rng *rng = &worker->rng;
+
+	owned->zone = zone_any(rng);
+	owned->order = (unsigned)rng_below(rng, 1 + rng_below(rng, shared.orders));
+	while (owned->order && worker->frames + (1ul << owned->order) > shared.share)
+		owned->order--;
+	if (worker->frames < shared.share)
 		owned->page = pages_alloc(owned->zone, owned->order, (unsigned)rng_below(rng, 4));
-		if (owned->page)
-			note_taken(owned->page, owned->order);
-		return;
-	}
-	if (rng_below(rng, 3) == 0) {
+	if (owned->page)
+		note_taken(owned->page, owned->order);
+}
+
+static void work_on(struct worker *worker, struct owned *owned)
+{
+	struct rng *rng = &worker->rng;
+
+	worker->frames -= frames_of(owned);
+	if (!owned->page) {
+		take_any(worker, owned);
+	} else if (owned->order < 3 && rng_below(rng, 3) == 0) {
 		swap(owned, rng);
 	} else if (owned->order && rng_below(rng, 3) == 0) {
 		give_half(owned, rng);
@@ -174,6 +199,7 @@ static void work_on(struct owned *owned, struct rng *rng)
 		give_owned(owned);
 		owned->page = NULL;
 	}
+	worker->frames += frames_of(owned);
 }
 
 static void bulk_round(struct rng *rng)
@@ -210,20 +236,33 @@ static void burst(struct rng *rng)
 
 static void hammer(void)
 {
-	struct rng rng = { job.seed + 77 * __atomic_add_fetch(&shared.streams, 1, __ATOMIC_RELAXED) };
-	struct owned held[HELD] = { { NULL, 0, 0 } };
+	unsigned stream = __atomic_add_fetch(&shared.streams, 1, __ATOMIC_RELAXED);
+	struct worker worker = { .rng = { job.seed + 77 * stream } };
 
 	for (unsigned step = 0; step < shared.steps; step++) {
-		if (rng_below(&rng, 4) == 0)
-			burst(&rng);
-		else if (shared.bulk && rng_below(&rng, 4))
-			bulk_round(&rng);
+		if (rng_below(&worker.rng, 4) == 0)
+			burst(&worker.rng);
+		else if (shared.bulk && rng_below(&worker.rng, 4))
+			bulk_round(&worker.rng);
 		else
-			work_on(&held[rng_below(&rng, HELD)], &rng);
+			work_on(&worker, &worker.held[rng_below(&worker.rng, HELD)]);
 	}
 	for (unsigned i = 0; i < HELD; i++)
-		if (held[i].page)
-			give_owned(&held[i]);
+		if (worker.held[i].page)
+			give_owned(&worker.held[i]);
+}
+
+static void choose_zones(void)
+{
+	unsigned long frames = 0;
+
+	shared.crowded = zone_at(0);
+	for (unsigned i = 0; i < nr_zones(); i++) {
+		frames += zone_free(zone_at(i));
+		if (zone_free(zone_at(i)) > zone_free(shared.crowded))
+			shared.crowded = zone_at(i);
+	}
+	shared.share = frames / (2 * job.threads);
 }
 
 static void run_hammer(bool bulk)
@@ -235,11 +274,14 @@ static void run_hammer(bool bulk)
 	memset(&shared, 0, sizeof(shared));
 	shared.bulk = bulk;
 	shared.orders = pages_orders();
-	shared.crowded = zone_any(&rng);
+	choose_zones();
 	shared.steps = effort(job.sanitizer ? 4000 : 15000);
 	shared.taken = calloc(loam__machine.map.nr_pages, 1);
 	if (!shared.taken)
 		trouble("no memory");
+	/* What is wrong already when one is alone is not told of threads. */
+	for (unsigned i = 0; i < nr_zones(); i++)
+		blocks_one_of_each(zone_at(i), 0);
 	run_paused(hammer);
 	for (unsigned i = 0; i < 20 * PLACES; i++) {
 		struct owned owned = { NULL, 0, 0 };
@@ -249,7 +291,7 @@ static void run_hammer(bool bulk)
 			give_owned(&owned);
 	}
 	free(shared.taken);
-	model_blames("PAGES-24");
+	model_blames_for_all("PAGES-24");
 	look_counts();
 	for (unsigned i = 0; i < nr_zones(); i++) {
 		blocks_drain_all(&all, zone_at(i), NULL);
@@ -313,7 +355,7 @@ void pages_parts_by_threads(void)
 		for (unsigned i = 0; i < parted.n; i++)
 			block_leave(&parted.blocks[i]);
 		run_paused(give_parts_of);
-		model_blames("PAGES-25");
+		model_blames_for_all("PAGES-25");
 		look_counts();
 		kept("PAGES-25", blocks_drain(&again, zone, most, 0) >= parted.n,
 		     "%u blocks of order %u came back in parts from %u threads; %zu can be had", parted.n, most,

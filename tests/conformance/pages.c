@@ -195,21 +195,11 @@ static void every_order_is_served(void)
 
 static const unsigned hints[] = { LOAM_PAGES_COLD, LOAM_PAGES_MOVABLE, LOAM_PAGES_COLD | LOAM_PAGES_MOVABLE };
 
-/* A block there and back, if there is a place for it. */
-static void one(unsigned zone, unsigned order, unsigned flags)
-{
-	struct block block;
-
-	if (block_take(&block, zone, order, flags))
-		block_give(&block);
-}
-
-/* A block of every order, one at a time: a large one is split for it, whatever the hint. */
+/* A large block is split for it, whatever the hint. */
 static void one_of_each(unsigned flags)
 {
 	for (unsigned i = 0; i < nr_zones(); i++)
-		for (unsigned order = 0; order < model_orders(); order++)
-			one(zone_at(i), order, flags);
+		blocks_one_of_each(zone_at(i), flags);
 }
 
 /* In fresh memory, and in memory where only the places that are left can serve. */
