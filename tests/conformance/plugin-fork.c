@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BLOCKS 200
@@ -199,19 +200,35 @@ static void a_parent_sees_nothing_of_its_child(void)
 static bool stop; /* atomic */
 static unsigned forks_left;
 static pthread_t workers[WORKERS];
-static unsigned nr_workers, halted; /* atomic */
+static unsigned nr_workers;    /* atomic */
+static unsigned halts, halted; /* atomic: asked for, and made, of all rounds */
 /* Held while a child runs: the workers wait, and do not use up the time of the test. */
 static pthread_mutex_t child_runs = PTHREAD_MUTEX_INITIALIZER;
 
+#define HALT 2000000 /* ns */
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
 /*
- * A worker is interrupted wherever it is, inside an op as a rule, and stays there for a while: long enough for the fork, if that
- * waits for nothing that the worker holds; and else until it has let go of it.
+ * A worker is interrupted wherever it is, inside an op as a rule, and stays there until all are, and then for a while: long enough
+ * for the fork, if that waits for nothing that the worker holds; and else until it has let go of it.
  */
 static void halt_worker(int sig)
 {
+	unsigned all = __atomic_load_n(&halts, __ATOMIC_ACQUIRE);
+	uint64_t since;
+
 	(void)sig;
 	__atomic_fetch_add(&halted, 1, __ATOMIC_ACQ_REL);
-	for (unsigned i = 0; i < 100; i++)
+	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < all)
+		sched_yield();
+	for (since = now(); now() - since < HALT;)
 		sched_yield();
 }
 
@@ -219,10 +236,10 @@ static void halt_workers(void)
 {
 	unsigned n = __atomic_load_n(&nr_workers, __ATOMIC_ACQUIRE);
 
-	__atomic_store_n(&halted, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&halts, n, __ATOMIC_ACQ_REL);
 	for (unsigned i = 0; i < n; i++)
 		pthread_kill(workers[i], SIGUSR1);
-	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < n)
+	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < __atomic_load_n(&halts, __ATOMIC_RELAXED))
 		sched_yield();
 }
 
