@@ -277,6 +277,8 @@ void shim_between_areas(void (*fn)(void));
 
 /** Run @fn(@arg, index) in @n threads at once; returns when all have ended. */
 void threads_run(unsigned n, void (*fn)(void *arg, unsigned index), void *arg);
+/** The same, and each of them pauses for a moment again and again, wherever it is: for races. Uses SIGUSR2. */
+void threads_run_paused(unsigned n, void (*fn)(void *arg, unsigned index), void *arg);
 /** Run @fn in a thread that ends before this returns. */
 void thread_once(void (*fn)(void *arg), void *arg);
 /** Run @fn in a child process made by fork(), which goes on with the machine; false when it failed, which it has reported. */

@@ -156,7 +156,7 @@ void heap_many_threads(void)
 	for (unsigned i = 0; i < job.threads; i++)
 		own(i, true);
 	heap_blocks_told_as("HEAP-28");
-	threads_run(job.threads, own_thread, NULL);
+	threads_run_paused(job.threads, own_thread, NULL);
 	stat = stat_now();
 	kept("HEAP-28", !stat.live_blocks, "all threads gave back all they had, and live_blocks is %llu",
 	     (unsigned long long)stat.live_blocks);

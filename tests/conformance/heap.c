@@ -180,8 +180,9 @@ void heap_block_intact(const struct block *block, const char *clause, const char
 	if (!pattern_check(block->ptr, block->usable, block->seed, &at))
 		broken(clause, "byte %zu of a live block of %zu bytes (%zu usable) at %p is changed after %s", at,
 		       block->bytes, block->usable, (void *)block->ptr, after);
-	kept("HEAP-03", usable == block->usable, "usable_size of a live block of %zu bytes at %p was %zu, after %s %zu",
-	     block->bytes, (void *)block->ptr, block->usable, after, usable);
+	kept(heap_told("HEAP-03"), usable == block->usable,
+	     "usable_size of a live block of %zu bytes at %p was %zu, after %s %zu", block->bytes, (void *)block->ptr,
+	     block->usable, after, usable);
 }
 
 void heap_blocks_intact(const struct block *blocks, size_t n, const char *clause, const char *after)

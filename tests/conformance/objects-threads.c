@@ -111,7 +111,7 @@ void objects_threads_caches(void)
 {
 	struct beside beside = { .shared = cache_plain("shared", 72), .steps = effort(200) };
 
-	threads_run(nr_threads() < 4 ? 4 : nr_threads(), caches_beside, &beside);
+	threads_run_paused(nr_threads() < 4 ? 4 : nr_threads(), caches_beside, &beside);
 	shared_gone(&beside);
 }
 
@@ -143,7 +143,7 @@ void objects_threads_shrink(void)
 					 .shrinks = effort(10) };
 
 		beside.going = nr_threads();
-		threads_run(nr_threads() + 1, shrink_beside, &beside);
+		threads_run_paused(nr_threads() + 1, shrink_beside, &beside);
 		shared_gone(&beside);
 	}
 }
@@ -227,10 +227,10 @@ void objects_threads_tracked(void)
 	for (unsigned i = 0; i < LOAM_LEN(sizes); i++) {
 		struct shelf shelf = { .tracked = tracked_new(i, sizes[i], 0, i) };
 
-		threads_run(nr_threads(), hand_on, &shelf);
+		threads_run_paused(nr_threads(), hand_on, &shelf);
 		cache_shrink(shelf.tracked->cache);
 		/* What the threads left is taken up by others. */
-		threads_run(nr_threads(), hand_on, &shelf);
+		threads_run_paused(nr_threads(), hand_on, &shelf);
 		empty(&shelf);
 		tracked_gone(shelf.tracked);
 	}
@@ -330,6 +330,6 @@ void objects_destroy_remembered(void)
 	struct ending ending = { .rounds = effort(40) };
 
 	pthread_barrier_init(&ending.barrier, NULL, nr_threads());
-	threads_run(nr_threads(), use_each, &ending);
+	threads_run_paused(nr_threads(), use_each, &ending);
 	pthread_barrier_destroy(&ending.barrier);
 }

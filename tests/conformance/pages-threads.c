@@ -4,19 +4,11 @@
  *
  * Who holds a frame is noted in an array, by one exchange a frame: a frame that two hold shows at once. Blocks and parts of them
  * change hands through a few places that all threads use, so many come back from another thread than the one that had them.
- *
- * With few processors, threads meet only where one of them is taken off its processor, and that is seldom. So each thread has a
- * timer whose signal puts it to sleep for a moment: that happens anywhere inside an op, thousands of times, and the others go on.
  */
 #include "pages-model.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define PLACES 64
 #define HELD 48
@@ -35,70 +27,8 @@ static struct {
 	unsigned steps, orders;
 	unsigned crowded;    /* the largest zone, where threads meet most */
 	unsigned long share; /* frames that a thread holds at most, so that there are always some to be had */
-	unsigned streams;    /* atomic: of random numbers, so far */
 	bool bulk;
 } shared;
-
-/* ---- in each other's way ---- */
-
-#define PAUSE SIGUSR2
-#define SLICE 40000 /* ns from one pause to the next */
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
-
-static struct {
-	unsigned waiting; /* atomic: threads that have not begun */
-	void (*fn)(void);
-} workers;
-static _Thread_local timer_t timer;
-
-/* Once: while the thread sleeps nothing piles up. */
-static void next_pause(void)
-{
-	const struct itimerspec slice = { .it_value = { 0, SLICE } };
-
-	timer_settime(timer, 0, &slice, NULL);
-}
-
-static void pause_here(int sig)
-{
-	const struct timespec least = { 0, 1 };
-	int error = errno;
-
-	(void)sig;
-	nanosleep(&least, NULL);
-	next_pause();
-	errno = error;
-}
-
-static void work(void *arg, unsigned index)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PAUSE };
-
-	(void)arg, (void)index;
-	event.sigev_notify_thread_id = gettid();
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer))
-		trouble("no timer for a thread");
-	/* Else the first one has done it all before the last one begins. */
-	__atomic_sub_fetch(&workers.waiting, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&workers.waiting, __ATOMIC_ACQUIRE))
-		sched_yield();
-	next_pause();
-	workers.fn();
-	timer_delete(timer);
-}
-
-/* @fn in as many threads as the job has, each of which pauses now and then. */
-static void run_paused(void (*fn)(void))
-{
-	const struct sigaction action = { .sa_handler = pause_here, .sa_flags = SA_RESTART };
-
-	workers.waiting = job.threads;
-	workers.fn = fn;
-	sigaction(PAUSE, &action, NULL);
-	threads_run(job.threads, work, NULL);
-}
 
 /* ---- blocks that change hands ---- */
 
@@ -234,11 +164,11 @@ static void burst(struct rng *rng)
 	}
 }
 
-static void hammer(void)
+static void hammer(void *arg, unsigned index)
 {
-	unsigned stream = __atomic_add_fetch(&shared.streams, 1, __ATOMIC_RELAXED);
-	struct worker worker = { .rng = { job.seed + 77 * stream } };
+	struct worker worker = { .rng = { job.seed + 77 * (index + 1) } };
 
+	(void)arg;
 	for (unsigned step = 0; step < shared.steps; step++) {
 		if (rng_below(&worker.rng, 4) == 0)
 			burst(&worker.rng);
@@ -282,7 +212,7 @@ static void run_hammer(bool bulk)
 	/* What is wrong already when one is alone is not told of threads. */
 	for (unsigned i = 0; i < nr_zones(); i++)
 		blocks_one_of_each(zone_at(i), 0);
-	run_paused(hammer);
+	threads_run_paused(job.threads, hammer, NULL);
 	for (unsigned i = 0; i < 20 * PLACES; i++) {
 		struct owned owned = { NULL, 0, 0 };
 
@@ -324,10 +254,11 @@ static struct {
 } parted;
 
 /* The next part is whoever's comes first: neighbours come back at the same time. */
-static void give_parts_of(void)
+static void give_parts_of(void *arg, unsigned index)
 {
 	unsigned shift = parted.blocks[0].order - parted.part, next;
 
+	(void)arg, (void)index;
 	while ((next = __atomic_fetch_add(&parted.next, 1, __ATOMIC_RELAXED)) >> shift < parted.n) {
 		const struct block *block = &parted.blocks[next >> shift];
 		unsigned long part = next & ((1ul << shift) - 1);
@@ -354,7 +285,7 @@ void pages_parts_by_threads(void)
 			continue;
 		for (unsigned i = 0; i < parted.n; i++)
 			block_leave(&parted.blocks[i]);
-		run_paused(give_parts_of);
+		threads_run_paused(job.threads, give_parts_of, NULL);
 		model_blames_for_all("PAGES-25");
 		look_counts();
 		kept("PAGES-25", blocks_drain(&again, zone, most, 0) >= parted.n,

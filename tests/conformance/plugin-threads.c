@@ -72,7 +72,7 @@ static void threads_have_their_own_blocks(void)
 	for (unsigned i = 0; i < n; i++)
 		loads[i] = load_new(share(n), numbers_of(i));
 	for (unsigned round = 0; round < 12; round++)
-		threads_run(n, churn_own, (void *)"PLUG-17");
+		threads_run_paused(n, churn_own, (void *)"PLUG-17");
 	for (unsigned i = 0; i < n; i++) {
 		kept("PLUG-17", !loads[i].refused, "%u blocks were refused with memory at hand", loads[i].refused);
 		load_intact(&loads[i], "PLUG-17");
@@ -103,7 +103,7 @@ static void grab_and_give(void *arg, unsigned index)
 static void threads_share_the_last_memory(void)
 {
 	role_open();
-	threads_run(nr_threads(), grab_and_give, NULL);
+	threads_run_paused(nr_threads(), grab_and_give, NULL);
 	role_close();
 }
 
@@ -229,7 +229,7 @@ static void blocks_are_given_back_by_others(void)
 {
 	open_for_threads(nr_threads());
 	post_open(&post, nr_threads());
-	threads_run(nr_threads(), hand_over_many, NULL);
+	threads_run_paused(nr_threads(), hand_over_many, NULL);
 	post_close(&post);
 	close_for_threads();
 }
@@ -340,7 +340,7 @@ static void counters_are_exact_after_threads(void)
 	books = books_open();
 	for (unsigned i = 0; i < 2; i++) {
 		post_open(&post, nr_threads());
-		threads_run(nr_threads(), hand_over_many, NULL);
+		threads_run_paused(nr_threads(), hand_over_many, NULL);
 		check_sums(&books);
 	}
 	post_close(&post);
@@ -517,7 +517,7 @@ static void shrink_beside_ops(void)
 		loads[i] = load_new(share(n), numbers_of(i));
 	books = books_open();
 	__atomic_store_n(&running, n - 1, __ATOMIC_RELAXED);
-	threads_run(n, shrink_or_work, NULL);
+	threads_run_paused(n, shrink_or_work, NULL);
 	for (unsigned i = 1; i < n; i++) {
 		kept("PLUG-22", !loads[i].refused, "beside a shrink %u blocks were refused with memory at hand",
 		     loads[i].refused);

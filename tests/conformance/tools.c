@@ -115,63 +115,6 @@ bool frame_check(struct page *page, unsigned order, uint64_t seed)
 	return good;
 }
 
-/* ---- threads ---- */
-
-struct worker {
-	pthread_t thread;
-	pthread_barrier_t *start;
-	void (*fn)(void *arg, unsigned index);
-	void *arg;
-	unsigned index;
-};
-
-static void *work(void *arg)
-{
-	struct worker *worker = arg;
-
-	pthread_barrier_wait(worker->start);
-	worker->fn(worker->arg, worker->index);
-	return NULL;
-}
-
-void threads_run(unsigned n, void (*fn)(void *arg, unsigned index), void *arg)
-{
-	struct worker *workers = calloc(n, sizeof(*workers));
-	pthread_barrier_t start;
-
-	if (!workers || pthread_barrier_init(&start, NULL, n))
-		trouble("no memory for %u threads", n);
-	for (unsigned i = 0; i < n; i++) {
-		workers[i] = (struct worker){ .start = &start, .fn = fn, .arg = arg, .index = i };
-		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
-			trouble("thread %u of %u cannot be started", i + 1, n);
-	}
-	for (unsigned i = 0; i < n; i++)
-		pthread_join(workers[i].thread, NULL);
-	pthread_barrier_destroy(&start);
-	free(workers);
-}
-
-struct single {
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-static void run_single(void *arg, unsigned index)
-{
-	struct single *single = arg;
-
-	(void)index;
-	single->fn(single->arg);
-}
-
-void thread_once(void (*fn)(void *arg), void *arg)
-{
-	struct single single = { fn, arg };
-
-	threads_run(1, run_single, &single);
-}
-
 /* ---- fork ---- */
 
 bool fork_run(void (*fn)(void))
