@@ -217,16 +217,17 @@ static uint64_t now(void)
 
 /*
  * A worker is interrupted wherever it is, inside an op as a rule, and stays there until all are, and then for a while: long enough
- * for the fork, if that waits for nothing that the worker holds; and else until it has let go of it.
+ * for the fork, if that waits for nothing that the worker holds; and else until it has let go of it. Not for ever: under the thread
+ * sanitizer a signal comes late, and one who waits for what this one holds would never get his.
  */
 static void halt_worker(int sig)
 {
 	unsigned all = __atomic_load_n(&halts, __ATOMIC_ACQUIRE);
-	uint64_t since;
+	uint64_t since = now();
 
 	(void)sig;
 	__atomic_fetch_add(&halted, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < all)
+	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < all && now() - since < 20 * HALT)
 		sched_yield();
 	for (since = now(); now() - since < HALT;)
 		sched_yield();
