@@ -15,8 +15,8 @@
  *   run.c      which tests; each in its own process         shim.c     what the subject gets for host and ports: records, fails
  *   report.c   what came out, for people and programs       locks.c    locks of the subject: order, none held where none may be
  *   child.c    inside the process of a test: limits, end    sequence.c random sequences, their shrinking, scripts
- *   subject.c  from a plugin or a configuration to text     tools.c    random numbers, patterns, threads
- *   machine.c  boot and halt inside a test
+ *   subject.c  from a plugin or a configuration to text     tools.c    random numbers, patterns, forks
+ *   machine.c  boot and halt inside a test                  threads.c  threads of tests, which pause inside ops
  */
 #ifndef LOAM_CONFORM_H
 #define LOAM_CONFORM_H

@@ -16,7 +16,8 @@ static struct {
 	unsigned long free[LOAM_ZONES], all[LOAM_ZONES];
 	unsigned orders;
 	uint64_t takes; /* for seeds */
-	const char *blame, *blame_all;
+	const char *blame;
+	bool blame_all;
 	bool starves;
 } model;
 
@@ -28,18 +29,19 @@ static const char *or_blame(const char *clause)
 /* Of what is wrong with a block whatever came before it. */
 static const char *or_blame_all(const char *clause)
 {
-	return model.blame_all ? model.blame_all : clause;
+	return model.blame_all ? model.blame : clause;
 }
 
 void model_blames(const char *clause)
 {
 	model.blame = clause;
-	model.blame_all = NULL;
+	model.blame_all = false;
 }
 
 void model_blames_for_all(const char *clause)
 {
-	model.blame = model.blame_all = clause;
+	model.blame = clause;
+	model.blame_all = clause != NULL;
 }
 
 void model_starves(bool on)

@@ -26,7 +26,7 @@ static struct {
 	struct owned *places[PLACES]; /* atomic */
 	unsigned steps, orders;
 	unsigned crowded;    /* the largest zone, where threads meet most */
-	unsigned long share; /* frames that a thread holds at most, so that there are always some to be had */
+	unsigned long share; /* frames that a thread holds at most in the first half: there are always some to be had */
 	bool bulk;
 } shared;
 
@@ -59,6 +59,7 @@ static void give_owned(const struct owned *owned)
 /** A thread, and what it holds. */
 struct worker {
 	struct rng rng;
+	bool greedy; /* the second half: memory is used up, and who asks is often refused */
 	unsigned long frames;
 	struct owned held[HELD];
 };
@@ -100,7 +101,16 @@ static void give_half(struct owned *owned, struct rng *rng)
 	give_owned(&part);
 }
 
-static void take_any(struct worker *worker, struct owned *owned)
+/* As large a block as there is. */
+static void take_greedily(struct owned *owned, struct rng *rng)
+{
+	owned->zone = rng_below(rng, 2) ? shared.crowded : zone_any(rng);
+	owned->order = (unsigned)rng_below(rng, shared.orders);
+	while (!(owned->page = pages_alloc(owned->zone, owned->order, 0)) && owned->order)
+		owned->order--;
+}
+
+static void take_in_share(struct worker *worker, struct owned *owned)
 {
 	struct rng *rng = &worker->rng;
 
@@ -110,6 +120,14 @@ static void take_any(struct worker *worker, struct owned *owned)
 		owned->order--;
 	if (worker->frames < shared.share)
 		owned->page = pages_alloc(owned->zone, owned->order, (unsigned)rng_below(rng, 4));
+}
+
+static void take_any(struct worker *worker, struct owned *owned)
+{
+	if (worker->greedy)
+		take_greedily(owned, &worker->rng);
+	else
+		take_in_share(worker, owned);
 	if (owned->page)
 		note_taken(owned->page, owned->order);
 }
@@ -121,7 +139,7 @@ static void work_on(struct worker *worker, struct owned *owned)
 	worker->frames -= frames_of(owned);
 	if (!owned->page) {
 		take_any(worker, owned);
-	} else if (owned->order < 3 && rng_below(rng, 3) == 0) {
+	} else if ((worker->greedy || owned->order < 3) && rng_below(rng, 3) == 0) {
 		swap(owned, rng);
 	} else if (owned->order && rng_below(rng, 3) == 0) {
 		give_half(owned, rng);
@@ -158,7 +176,7 @@ static void burst(struct rng *rng)
 		owned.order = owned.order < shared.orders ? owned.order : 0;
 		owned.page = pages_alloc(owned.zone, owned.order, 0);
 		if (!owned.page)
-			return;
+			continue;
 		note_taken(owned.page, owned.order);
 		give_owned(&owned);
 	}
@@ -170,6 +188,7 @@ static void hammer(void *arg, unsigned index)
 
 	(void)arg;
 	for (unsigned step = 0; step < shared.steps; step++) {
+		worker.greedy = step >= shared.steps / 2;
 		if (rng_below(&worker.rng, 4) == 0)
 			burst(&worker.rng);
 		else if (shared.bulk && rng_below(&worker.rng, 4))

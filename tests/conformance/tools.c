@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tools.c: random numbers, patterns in memory, threads and forks of a test. */
+/* tools.c: random numbers, patterns in memory, forks of a test. */
 #include "child.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
