@@ -20,11 +20,6 @@
 #include <unistd.h>
 
 /* The thread sanitizer forgets a thread in the last round of its destructors: there we end one round earlier. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#endif
-#endif
 #ifdef __SANITIZE_THREAD__
 #define LAST_ROUND (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 #else
@@ -38,7 +33,7 @@
 struct block {
 	struct block *next_free;
 	char **pointer; /* the thread's loam__area_block; NULL: closed */
-	pid_t tid;      /* of the thread that opened it */
+	pid_t tid;      /* of the thread that opened it; 0: of a logical CPU */
 	bool used;      /* was ever opened */
 };
 LOAM_STATIC_ASSERT(sizeof(struct block) <= LOAM__AREA_HEADER, "the header fits");
@@ -118,8 +113,7 @@ static struct block *fresh_block(void)
 	return new_chunk();
 }
 
-/* Give the calling thread a block. */
-static LOAM_COLD bool open_block(void)
+static struct block *take_block(char **pointer, pid_t tid)
 {
 	struct block *block;
 
@@ -131,11 +125,19 @@ static LOAM_COLD bool open_block(void)
 		block = fresh_block();
 	if (block) {
 		block->used = true;
-		block->pointer = &loam__area_block;
-		block->tid = (pid_t)syscall(SYS_gettid);
+		block->pointer = pointer;
+		block->tid = tid;
 		nr_open++;
 	}
 	loam__unlock(&loam__area_lock);
+	return block;
+}
+
+/* Give the calling thread a block. */
+static LOAM_COLD bool open_block(void)
+{
+	struct block *block = take_block(&loam__area_block, (pid_t)syscall(SYS_gettid));
+
 	if (!block)
 		return false;
 	loam__area_block = (char *)block;
@@ -164,20 +166,43 @@ static void flush_block(char *block)
 	}
 }
 
-void loam__area_close(void)
+static void close_block(struct block *block)
 {
-	struct block *block = (struct block *)loam__area_block;
-
-	if (!block)
-		return;
 	flush_block((char *)block);
-	loam__area_block = NULL;
+	*block->pointer = NULL;
 	loam__lock(&loam__area_lock);
 	block->pointer = NULL;
 	block->next_free = free_blocks;
 	free_blocks = block;
 	nr_open--;
 	loam__unlock(&loam__area_lock);
+}
+
+void loam__area_close(void)
+{
+	if (loam__area_block)
+		close_block((struct block *)loam__area_block);
+}
+
+bool loam__area_cpu_open(char **pointer)
+{
+	*pointer = (char *)take_block(pointer, 0);
+	return *pointer;
+}
+
+void loam__area_cpu_move(char **from, char **to)
+{
+	loam__lock(&loam__area_lock);
+	*to = *from;
+	*from = NULL;
+	((struct block *)*to)->pointer = to;
+	loam__unlock(&loam__area_lock);
+}
+
+void loam__area_cpu_close(char **pointer)
+{
+	if (*pointer)
+		close_block((struct block *)*pointer);
 }
 
 static void each_block(void (*fn)(void *arg, struct block *block), void *arg)
@@ -242,7 +267,7 @@ void loam__area_flush_all(void)
  */
 static bool lives(const struct block *block)
 {
-	return block->pointer == &loam__area_block || !syscall(SYS_tgkill, getpid(), block->tid, 0);
+	return !block->tid || block->pointer == &loam__area_block || !syscall(SYS_tgkill, getpid(), block->tid, 0);
 }
 
 static void forget(void *arg, struct block *block)

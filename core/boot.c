@@ -14,8 +14,6 @@
 
 struct loam__machine loam__machine;
 void (*loam__on_create)(struct loam_self *self);
-const struct loam__range *loam__ram;
-unsigned loam__nr_ram;
 
 static const char *const zone_names[LOAM_ZONES] = { "DMA", "DMA32", "Normal", "HighMem", "Movable" };
 
@@ -61,6 +59,12 @@ static void set_up_host(void)
 		.explain = host_explain,
 		.stat = loam__host_stat,
 		.walk = loam__host_walk,
+		.window_open = loam__window_open,
+		.window_close = loam__window_close,
+		.window_map = loam__window_map,
+		.window_map_phys = loam__window_map_phys,
+		.window_unmap = loam__window_unmap,
+		.nr_cpus = loam__machine.cpus,
 	};
 }
 
@@ -214,52 +218,19 @@ static void destroy(struct loam_self *self)
 	memset(self->links, 0, sizeof(self->links));
 }
 
-/* ---- frames ---- */
-
-/* What @range has of @zone. */
-static struct loam__range clip(const struct loam__zone *zone, const struct loam__range *range)
+/* The boot allocator and its filters, before all others; who wants memory of it gets it now. */
+static int start_early(struct loam__graph *graph, struct loam_diag *diag)
 {
-	unsigned long from = range->pfn > zone->pub.start_pfn ? range->pfn : zone->pub.start_pfn;
-	unsigned long end = range->pfn + range->count, to = end < zone->pub.end_pfn ? end : zone->pub.end_pfn;
-
-	return (struct loam__range){ from, from < to ? to - from : 0 };
-}
-
-/* Hand the @n runs of frames that exist, each zone's part to its zone, to the page allocator behind @link. */
-static int hand_over_zone(const struct loam_link *link, struct loam__zone *zone, const struct loam__range *ram,
-			  unsigned n)
-{
+	struct loam_self *boot = graph->kernel[LOAM_ROLE_BOOT];
 	int error = 0;
 
-	zone->present = 0;
-	for (unsigned i = 0; i < n; i++)
-		zone->present += clip(zone, &ram[i]).count;
-	zone->pub.managed = zone->free = zone->present;
-	for (unsigned i = 0; i < n && !error; i++) {
-		struct loam__range part = clip(zone, &ram[i]);
+	for (unsigned i = 0; boot && !boot->created && i < graph->nr && !error; i++) {
+		struct loam_self *self = graph->instances[i];
 
-		if (part.count)
-			error = loam_pages_ops(link)->add(link->inst, &zone->pub, part.pfn, part.count);
+		if (loam__stands_on(boot, self))
+			error = create(self, diag);
 	}
-	return error;
-}
-
-static int hand_over(struct loam_self *frames, struct loam_diag *diag)
-{
-	struct loam_pages_limits limits = { .size = sizeof(limits) };
-	const struct loam_link *link = &frames->links[LOAM_ROLE_PAGES];
-	const struct loam__range all = { 0, loam__machine.map.nr_pages };
-	int error = 0;
-
-	loam_pages_ops(link)->limits(link->inst, &limits);
-	loam__machine.orders = limits.orders < LOAM_ORDERS ? limits.orders : LOAM_ORDERS;
-	for (unsigned i = 0; i < LOAM_ZONES && !error; i++)
-		error = hand_over_zone(link, &loam__machine.zones[i], loam__ram ? loam__ram : &all,
-				       loam__ram ? loam__nr_ram : 1);
-	if (error)
-		loam__diag_add(diag, frames->file, frames->line, "[%s] does not take the machine's frames: %s",
-			       frames->name, strerror(-error));
-	return error;
+	return error ? error : loam__early_boot(boot, diag);
 }
 
 static int start_instances(struct loam__graph *graph, struct loam_diag *diag)
@@ -270,13 +241,16 @@ static int start_instances(struct loam__graph *graph, struct loam_diag *diag)
 		error = loam__area_boot();
 	for (unsigned i = 0; i < graph->nr && !error; i++)
 		error = prepare(graph->instances[i]);
+	if (!error)
+		error = start_early(graph, diag);
 	for (unsigned i = 0; i < graph->nr && !error; i++) {
 		struct loam_self *self = graph->instances[i];
 
-		error = create(self, diag);
+		if (!self->created)
+			error = create(self, diag);
 		/* As soon as the whole chain stands: whoever is created next may want frames. */
 		if (!error && self == graph->frames)
-			error = hand_over(self, diag);
+			error = loam__hand_over(self, diag);
 	}
 	return error;
 }
@@ -292,6 +266,7 @@ static void read_settings(const union loam_value *values)
 	m->reserve = (enum loam__reserve)values[LOAM_M_RESERVE].i;
 	m->on_report = (enum loam__on_report)values[LOAM_M_REPORT].i;
 	m->cpus = (unsigned)values[LOAM_M_CPUS].i;
+	m->mem = values[LOAM_M_MEM].u;
 	m->seed = loam__seed((uint64_t)values[LOAM_M_SEED].i);
 	m->nr_reports = 0;
 }
@@ -313,6 +288,7 @@ static void tear_down(void)
 	loam__machine.graph = NULL;
 	loam__machine.foreign = NULL;
 	loam__machine.orders = 0;
+	loam__early_halt();
 	loam__graph_free(graph);
 }
 
@@ -392,14 +368,14 @@ static void show_defect(void *arg, const char *text)
 	say(leaks, "defect: [%s] %s: %s\n", leaks->self->name, leaks->self->plugin->desc.name, text);
 }
 
-/* Live blocks of an instance; frames are counted for the machine as a whole. */
+/* Live blocks of an instance; frames are counted for the machine as a whole, and what was reserved at boot stays. */
 static void report_leaks(struct leaks *leaks)
 {
 	const struct loam_self *self = leaks->self;
 	struct loam_stat stat = { .size = sizeof(stat) };
 
 	/* Behind a filter live blocks may wait in the filter: the top of the chain tells. */
-	if (self->links[LOAM_ROLE_PAGES].ops || self->filter)
+	if (self->links[LOAM_ROLE_PAGES].ops || self->links[LOAM_ROLE_BOOT].ops || self->filter)
 		return;
 	loam__stat((struct loam_self *)self, &stat);
 	if (!stat.live_blocks)
@@ -434,10 +410,16 @@ static void inspect_end(struct leaks *leaks, const struct loam__graph *graph)
 
 	if (used)
 		say(leaks, "leak: %lu frames of the machine were not given back\n", used);
-	for (unsigned i = 0; i < graph->nr; i++)
-		if (graph->instances[i]->meta_bytes)
-			say(leaks, "leak: [%s] %llu bytes of metadata\n", graph->instances[i]->name,
-			    (unsigned long long)graph->instances[i]->meta_bytes);
+	for (unsigned i = 0; i < graph->nr; i++) {
+		const struct loam_self *self = graph->instances[i];
+		unsigned windows = loam__window_leaks(self);
+
+		if (self->meta_bytes)
+			say(leaks, "leak: [%s] %llu bytes of metadata\n", self->name,
+			    (unsigned long long)self->meta_bytes);
+		if (windows)
+			say(leaks, "leak: [%s] %u windows\n", self->name, windows);
+	}
 }
 
 unsigned loam__halt(FILE *out)
@@ -452,6 +434,17 @@ unsigned loam__halt(FILE *out)
 	inspect_end(&leaks, loam__machine.graph);
 	tear_down();
 	return leaks.lines;
+}
+
+/* Whether @self is reached through @top, which may be it. */
+bool loam__stands_on(const struct loam_self *top, const struct loam_self *self)
+{
+	if (top == self)
+		return true;
+	for (uint32_t i = 0; i < top->plugin->desc.nr_ports; i++)
+		if (top->targets[i] && loam__stands_on(top->targets[i], self))
+			return true;
+	return false;
 }
 
 /* The instance whose link a port holds. */

@@ -75,6 +75,26 @@ static void put_frame(struct text *text, const void *addr, struct page *page)
 	put_block(text, owner->self, addr, page);
 }
 
+/* Inside a window an address that faults is a guard page, or belongs to what went. */
+static void put_window(struct text *text, const void *addr)
+{
+	const struct loam_self *self = loam__window_owner(addr);
+	struct page *page = loam__window_page(addr);
+
+	put(text, "a window of [");
+	put(text, self->name);
+	put(text, "] ");
+	put(text, self->plugin->desc.name);
+	put_block(text, self, addr, page);
+	if (page) {
+		put(text, ", where frame ");
+		put_number(text, loam_page_pfn(&loam__machine.map, page), 10);
+		put(text, " is mapped");
+	} else {
+		put(text, ", where nothing is mapped");
+	}
+}
+
 /** What @addr is, into @buf, without a lock or an allocation. */
 void loam__describe(const void *addr, char *buf, size_t size)
 {
@@ -82,6 +102,8 @@ void loam__describe(const void *addr, char *buf, size_t size)
 	size_t off = (size_t)((uintptr_t)addr - (uintptr_t)map->base);
 	struct text text = { .n = 0 };
 
+	if (loam__kernel.describe && loam__kernel.describe(addr, buf, size))
+		return;
 	if (off < map->low_bytes) {
 		if (loam__machine.forked)
 			put(&text, "memory of a machine with backing = memfd, which does not survive fork");
@@ -91,6 +113,8 @@ void loam__describe(const void *addr, char *buf, size_t size)
 		put(&text, "high memory, frame ");
 		put_number(&text, off >> LOAM_PAGE_SHIFT, 10);
 		put(&text, ", which is not mapped: kmap or vmap it first");
+	} else if (loam__window_owner(addr)) {
+		put_window(&text, addr);
 	} else if (loam__large_has(addr)) {
 		put(&text,
 		    loam__large_size(addr) ? "the large window, a live block" : "the large window, no live block here");

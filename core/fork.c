@@ -14,8 +14,8 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-static struct loam__mutex *const host_locks[] = { &loam__owner_lock, &loam__large_lock, &loam__area_lock,
-						  &loam__meta_lock, &loam__lock_lists };
+static struct loam__mutex *const host_locks[] = { &loam__owner_lock, &loam__large_lock,  &loam__area_lock,
+						  &loam__meta_lock,  &loam__window_lock, &loam__lock_lists };
 
 static void each(enum loam_fork_phase phase)
 {
@@ -71,6 +71,7 @@ static void child(void)
 	if (loam__machine.backing == LOAM_BACKING_MEMFD) {
 		loam__machine.forked = true;
 		mprotect(loam__machine.map.base, loam__machine.map.low_bytes, PROT_NONE);
+		loam__window_forked();
 		return;
 	}
 	each(LOAM_FORK_CHILD);

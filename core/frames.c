@@ -4,9 +4,8 @@
  *
  * A plugin only tries, once, in one zone. Here a request walks the zones from the highest it may use down to DMA. The first
  * round stops at each zone's `low` watermark. Where that fails, a slow path that no fast path shares goes down to `min`, and
- * deeper for those who may use the reserve; then asks the instances above the page allocator to give back what they
- * do not use, as long as that yields something and the caller may sleep; then reports and fails. Everything here runs outside
- * the plugins' locks.
+ * deeper for those who may use the reserve; then, for a caller that may sleep, reclaims as long as that yields something, and
+ * waits for others to free (reclaim.c); then reports and fails. Everything here runs outside the plugins' locks.
  *
  * The rules of the reserve (kernel-semantics of Linux 6.1): __GFP_HIGH may take half of `min`; a request that cannot sleep and
  * has __GFP_HIGH a quarter of the rest; __GFP_MEMALLOC takes no notice of watermarks; __GFP_NOMEMALLOC takes these rights
@@ -30,17 +29,11 @@ static unsigned highest_zone(gfp_t gfp)
 	return gfp & __GFP_HIGHMEM ? LOAM_ZONE_HIGHMEM : LOAM_ZONE_NORMAL;
 }
 
-/* Relaxed everywhere: the count is a sum that many threads change; the watermark check tolerates a stale one. */
-static unsigned long zone_free(const struct loam__zone *zone)
-{
-	return __atomic_load_n(&zone->free, __ATOMIC_RELAXED);
-}
-
 static bool above(const struct loam__zone *zone, unsigned order, unsigned highest, unsigned long mark)
 {
 	unsigned long need = mark + zone->lowmem_reserve[highest] + (1ul << order) - 1;
 
-	return zone_free(zone) > need;
+	return loam__zone_free(zone) > need;
 }
 
 /* ---- claiming ---- */
@@ -109,16 +102,16 @@ static unsigned long min_mark(const struct loam__zone *zone, gfp_t gfp)
 		return 0;
 	if (!(gfp & __GFP_HIGH))
 		return min;
-	if (loam__machine.reserve == LOAM_RESERVE_OLD)
-		return gfp & __GFP_DIRECT_RECLAIM ? min - min / 2 : 0;
 	min -= min / 2;
-	return gfp & __GFP_DIRECT_RECLAIM ? min : min - min / 4;
+	return gfp & __GFP_DIRECT_RECLAIM || loam__machine.reserve == LOAM_RESERVE_OLD ? min : min - min / 4;
 }
 
 static struct page *try_deep(const struct loam_link *link, gfp_t gfp, unsigned order, uint32_t owner)
 {
 	unsigned highest = highest_zone(gfp);
-	bool all = gfp & __GFP_MEMALLOC && !(gfp & __GFP_NOMEMALLOC);
+	bool old =
+		loam__machine.reserve == LOAM_RESERVE_OLD && (gfp & (__GFP_HIGH | __GFP_DIRECT_RECLAIM)) == __GFP_HIGH;
+	bool all = (gfp & __GFP_MEMALLOC || old) && !(gfp & __GFP_NOMEMALLOC);
 
 	for (int i = (int)highest; i >= 0; i--) {
 		struct loam__zone *zone = &loam__machine.zones[i];
@@ -133,100 +126,10 @@ static struct page *try_deep(const struct loam_link *link, gfp_t gfp, unsigned o
 	return NULL;
 }
 
-/*
- * Whether the instance, or one that it gives back to, is serialised: that one may be who asks, and then its lock is held. Not
- * so a page allocator, which asks for no frames.
- */
-static bool may_hold_us(const struct loam_self *self)
-{
-	if (self->serial)
-		return true;
-	for (uint32_t i = 0; i < self->plugin->desc.nr_ports; i++)
-		if (self->targets[i] && self->target_roles[i] != LOAM_ROLE_PAGES && may_hold_us(self->targets[i]))
-			return true;
-	return false;
-}
-
-/* Ask every instance to give back what it does not use: consumers first, filters in front of the page allocator last. */
-static unsigned long reclaim(unsigned long want)
-{
-	struct loam__graph *graph = loam__machine.graph;
-	unsigned long got = 0, before = loam__frames_used(), after;
-
-	for (unsigned i = graph->nr; i-- && got < want;) {
-		struct loam_self *self = graph->instances[i];
-
-		if (!may_hold_us(self))
-			got += loam__shrink(self, want - got);
-	}
-	/* What a filter gives below may empty frames there, which is in nobody's count. */
-	after = loam__frames_used();
-	return got || after >= before ? got : before - after;
-}
-
-static const struct {
-	gfp_t bits;
-	const char *name;
-} gfp_names[] = {
-	{ GFP_HIGHUSER_MOVABLE, "GFP_HIGHUSER_MOVABLE" },
-	{ GFP_HIGHUSER, "GFP_HIGHUSER" },
-	{ GFP_USER, "GFP_USER" },
-	{ GFP_KERNEL, "GFP_KERNEL" },
-	{ GFP_NOFS, "GFP_NOFS" },
-	{ GFP_ATOMIC, "GFP_ATOMIC" },
-	{ GFP_NOIO, "GFP_NOIO" },
-	{ GFP_NOWAIT, "GFP_NOWAIT" },
-	{ __GFP_DMA, "GFP_DMA" },
-	{ __GFP_DMA32, "GFP_DMA32" },
-	{ __GFP_HIGHMEM, "__GFP_HIGHMEM" },
-	{ __GFP_MOVABLE, "__GFP_MOVABLE" },
-	{ __GFP_HIGH, "__GFP_HIGH" },
-	{ __GFP_ZERO, "__GFP_ZERO" },
-	{ __GFP_NORETRY, "__GFP_NORETRY" },
-	{ __GFP_RETRY_MAYFAIL, "__GFP_RETRY_MAYFAIL" },
-	{ __GFP_NOFAIL, "__GFP_NOFAIL" },
-	{ __GFP_MEMALLOC, "__GFP_MEMALLOC" },
-	{ __GFP_NOMEMALLOC, "__GFP_NOMEMALLOC" },
-	{ __GFP_COMP, "__GFP_COMP" },
-	{ __GFP_COLD, "__GFP_COLD" },
-};
-
-/* "GFP_KERNEL|__GFP_ZERO" */
-static void gfp_text(gfp_t gfp, char *buf, size_t size)
-{
-	size_t n = 0;
-
-	buf[0] = '\0';
-	for (unsigned i = 0; i < LOAM_LEN(gfp_names) && n < size; i++)
-		if ((gfp & gfp_names[i].bits) == gfp_names[i].bits) {
-			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? "|" : "", gfp_names[i].name);
-			gfp &= ~gfp_names[i].bits;
-		}
-	if (gfp && n < size)
-		snprintf(buf + n, size - n, "%s%#x", n ? "|" : "", gfp);
-}
-
-static void report_failure(gfp_t gfp, unsigned order, uint32_t owner)
-{
-	const struct loam_self *self = loam__owners[owner & (LOAM__OWNERS - 1)].self;
-	char flags[200];
-
-	gfp_text(gfp, flags, sizeof(flags));
-	loam__log(LOAM_LOG_WARN, "%s: page allocation failure: order:%u, mode:%#x(%s), nodemask=(null)",
-		  self ? self->name : "?", order, gfp, flags);
-	for (unsigned i = 0; i < LOAM_ZONES; i++) {
-		const struct loam__zone *zone = &loam__machine.zones[i];
-
-		if (zone->pub.managed)
-			loam__log(LOAM_LOG_WARN, "Node 0 %s free:%lukB min:%lukB low:%lukB high:%lukB managed:%lukB",
-				  zone->pub.name, zone_free(zone) * 4, zone->wmark_min * 4, zone->wmark_low * 4,
-				  zone->wmark_high * 4, zone->pub.managed * 4);
-	}
-}
-
 static LOAM_COLD struct page *alloc_slow(const struct loam_link *link, gfp_t gfp, unsigned order, uint32_t owner)
 {
 	struct page *page;
+	unsigned rounds = 0;
 
 	if (order >= loam__machine.orders) {
 		static bool told; /* atomic; once in a process */
@@ -236,14 +139,17 @@ static LOAM_COLD struct page *alloc_slow(const struct loam_link *link, gfp_t gfp
 				  loam__machine.orders - 1);
 		return NULL;
 	}
+	if (gfp & __GFP_KSWAPD_RECLAIM)
+		loam__wake_reclaimer();
+	/* Who reclaims gets what is there, for that frees more. */
+	if (loam__reclaiming && !(gfp & __GFP_NOMEMALLOC))
+		gfp |= __GFP_MEMALLOC;
 	page = try_deep(link, gfp, order, owner);
-	while (!page && gfp & __GFP_DIRECT_RECLAIM && reclaim(1ul << order)) {
-		page = try_deep(link, gfp, order, owner);
-		if (gfp & __GFP_NORETRY)
-			break;
-	}
+	while (!page && loam__relieve(gfp, order, &rounds))
+		/* Who must not fail may have the reserve in the end. */
+		page = try_deep(link, gfp & __GFP_NOFAIL && rounds > 1 ? gfp | __GFP_MEMALLOC : gfp, order, owner);
 	if (!page && !(gfp & __GFP_NOWARN))
-		report_failure(gfp, order, owner);
+		loam__report_failure(gfp, order, owner);
 	return page;
 }
 
@@ -294,13 +200,15 @@ void loam__pages_free(const struct loam_port *port, struct page *page, unsigned 
 		release(page, order);
 	loam_pages_ops(link)->free(link->inst, &zone->pub, page, order);
 	__atomic_fetch_add(&zone->free, 1ul << order, __ATOMIC_RELAXED);
+	if (loam_unlikely(__atomic_load_n(&loam__frame_waiters, __ATOMIC_RELAXED)))
+		loam__frames_freed();
 }
 
 /* As many as the zone has above its `low` watermark, by the plugin's own bulk op or one by one. */
 static unsigned bulk_zone(const struct loam_link *link, struct loam__zone *zone, unsigned highest, gfp_t gfp,
 			  unsigned n, struct page **out, uint32_t owner)
 {
-	unsigned long keep = zone->wmark_low + zone->lowmem_reserve[highest], have = zone_free(zone);
+	unsigned long keep = zone->wmark_low + zone->lowmem_reserve[highest], have = loam__zone_free(zone);
 	const struct loam_pages_ops *ops = loam_pages_ops(link);
 	unsigned got = 0;
 
@@ -345,6 +253,6 @@ unsigned long loam__frames_used(void)
 	unsigned long used = 0;
 
 	for (unsigned i = 0; i < LOAM_ZONES; i++)
-		used += loam__machine.zones[i].pub.managed - zone_free(&loam__machine.zones[i]);
+		used += loam__machine.zones[i].pub.managed - loam__zone_free(&loam__machine.zones[i]);
 	return used;
 }

@@ -5,6 +5,16 @@
 
 #include "machine.h"
 
+/* Clang tells of a sanitizer by a feature, gcc by a macro: by the macro then. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 /* ---- lists ---- */
 
 static inline void loam__list_init(struct list_head *head)
@@ -36,8 +46,8 @@ static inline void loam__list_del(struct list_head *node)
 struct LOAM_LOCKABLE loam__mutex {
 	uint32_t word;
 };
-void loam__word_wait(uint32_t *word);
-void loam__word_wake(uint32_t *word);
+LOAM_EXPORT void loam__word_wait(uint32_t *word);
+LOAM_EXPORT void loam__word_wake(uint32_t *word);
 
 static inline void loam__lock(struct loam__mutex *mutex) LOAM_ACQUIRES(*mutex) LOAM_UNCHECKED
 {
@@ -61,8 +71,8 @@ void loam__host_unlock_slow(struct loam_lock *lock);
 extern struct loam__mutex loam__lock_lists;
 
 /* ---- meta.c ---- */
-void *loam__meta_alloc(struct loam_self *self, size_t bytes, size_t align);
-void loam__meta_free(struct loam_self *self, void *ptr, size_t bytes);
+LOAM_EXPORT void *loam__meta_alloc(struct loam_self *self, size_t bytes, size_t align);
+LOAM_EXPORT void loam__meta_free(struct loam_self *self, void *ptr, size_t bytes);
 void loam__meta_halt(void);
 extern struct loam__mutex loam__meta_lock;
 
@@ -79,9 +89,21 @@ ptrdiff_t loam__area_tp_offset(void);
 
 /* ---- owner.c ---- */
 void loam__owner_boot(void);
-struct loam_cache *loam__cache_create(const struct loam_port *port, const struct loam_cache_args *args);
-int loam__cache_destroy(struct loam_cache *cache);
+LOAM_EXPORT struct loam_cache *loam__cache_create(const struct loam_port *port, const struct loam_cache_args *args);
+LOAM_EXPORT int loam__cache_destroy(struct loam_cache *cache);
 extern struct loam__mutex loam__owner_lock;
+
+/* ---- reclaim.c ---- */
+/**
+ * One round for a request of 2^@order frames that found none and holds no lock: reclaims, or waits until somebody frees. false:
+ * enough was done for what @gfp says. *@rounds begins as 0 and counts those in vain. May sleep.
+ */
+bool loam__relieve(gfp_t gfp, unsigned order, unsigned *rounds);
+void loam__wake_reclaimer(void);
+void loam__report_failure(gfp_t gfp, unsigned order, uint32_t owner);
+void loam__frames_freed(void);
+/** Threads that wait for frames; atomic. */
+extern uint32_t loam__frame_waiters;
 
 /* ---- large.c ---- */
 int loam__large_boot(uint64_t ram);
@@ -111,7 +133,15 @@ int loam__serial_wrap(struct loam_self *self);
 void loam__serial_free(struct loam_self *self);
 struct loam_lock *loam__serial_lock(struct loam_self *self);
 
+/* ---- early.c ---- */
+/** Tell the boot allocator @boot (may be NULL) of the RAM, and let its clients have some. */
+int loam__early_boot(struct loam_self *boot, struct loam_diag *diag);
+void loam__early_halt(void);
+/** Hand the frames that are RAM and free to the page allocator whose chain's top is @frames. */
+int loam__hand_over(struct loam_self *frames, struct loam_diag *diag);
+
 /* ---- boot.c ---- */
+bool loam__stands_on(const struct loam_self *top, const struct loam_self *self);
 struct loam_self *loam__port_instance(const struct loam_port *port);
 void loam__host_stat(const struct loam_port *port, struct loam_stat *stat);
 int loam__host_walk(const struct loam_port *port, loam_walk_fn fn, void *arg);
@@ -119,6 +149,19 @@ int loam__host_walk(const struct loam_port *port, loam_walk_fn fn, void *arg);
 /* ---- convert.c: roles made of other roles ---- */
 /** The host's own plugin that gives @want to who has @have, or NULL: there is no such conversion. One user more. */
 struct loam__plugin *loam__conversion(enum loam_role_id want, enum loam_role_id have);
+
+/* ---- window.c: addresses at which frames appear ---- */
+LOAM_EXPORT void *loam__window_open(struct loam_self *self, size_t bytes, size_t align);
+LOAM_EXPORT void loam__window_close(struct loam_self *self, void *window);
+LOAM_EXPORT int loam__window_map(struct loam_self *self, void *at, struct page *const *pages, unsigned long n,
+				 unsigned flags);
+int loam__window_map_phys(struct loam_self *self, void *at, uint64_t phys, unsigned long n, unsigned flags);
+LOAM_EXPORT void loam__window_unmap(struct loam_self *self, void *at, unsigned long n);
+/** Close what @self left open; returns how many windows that were. */
+unsigned loam__window_leaks(const struct loam_self *self);
+/** In a child that must not go on with the machine: all windows out of reach. */
+void loam__window_forked(void);
+extern struct loam__mutex loam__window_lock;
 
 /* ---- fork.c ---- */
 void loam__fork_boot(void);

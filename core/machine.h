@@ -3,12 +3,14 @@
  * machine.h: the one machine of this process and the parts of the host that run with it.
  *
  * boot.c    boot and halt in dependency order     arena.c   memory, page array, zones and their sizes
+ * early.c   memory before the page allocator, and the hand-over to it
  * area.c    local areas of threads                 owner.c   owner ids: from a frame to whoever gave it out
  * lock.c    locks of plugins and the host          meta.c    memory for records
  * frames.c  the GFP policy over a pages plugin     large.c   blocks too large for a heap, in a window of their own
  * report.c  misuse reports and the log             fork.c    fork through every instance
  * proc.c    slabinfo, buddyinfo, zoneinfo          crash.c   what a faulting address belongs to
  * serial.c  one lock around a plugin that wants it  convert.c roles made of other roles
+ * window.c  addresses at which frames appear
  */
 #ifndef LOAM_CORE_MACHINE_H
 #define LOAM_CORE_MACHINE_H
@@ -22,6 +24,7 @@
 enum loam__machine_param {
 	LOAM_M_MEMORY, /* size; 0: RAM of the host */
 	LOAM_M_ZONES,  /* string "DMA:16M NORMAL:*" */
+	LOAM_M_MEM,    /* size: what is above is held back; 0: nothing */
 	LOAM_M_CPUS,
 	LOAM_M_BACKING,  /* enum loam__backing */
 	LOAM_M_RELEASE,  /* enum loam__release */
@@ -78,6 +81,7 @@ struct loam__machine {
 	enum loam__on_report on_report;
 	uint64_t seed;
 	unsigned cpus;
+	uint64_t mem;                    /* [machine] mem; 0: all */
 	struct loam_port frames;         /* the chain of the page allocator */
 	const struct loam_port *foreign; /* the heap of addresses outside the machine's memory, or NULL */
 	unsigned long boot_used;         /* frames in use when boot was done */
@@ -117,6 +121,32 @@ LOAM_EXPORT int loam__boot(struct loam__graph *graph, struct loam_diag *diag);
  */
 LOAM_EXPORT unsigned loam__halt(FILE *out);
 
+/* ---- early.c: memory before the page allocator ---- */
+
+/** Called when the boot allocator is up and nothing else is: its clients take their memory. May be NULL. */
+LOAM_EXPORT extern void (*loam__on_early)(void);
+/** Whether the boot allocator still has what it did not give out: before the hand-over. */
+LOAM_EXPORT bool loam__early(void);
+/**
+ * Reserve @bytes of low memory at a multiple of @align (a power of two) within [@low, @high), 0 for @high: all of low memory;
+ * @flags: LOAM_BOOT_*. Zeroed; the address into *@at. 0, or -ENOMEM, -EINVAL; -ENODEV when there is no boot allocator, or its
+ * time is over.
+ */
+LOAM_EXPORT int loam__early_alloc(uint64_t bytes, uint64_t align, uint64_t low, uint64_t high, uint32_t flags,
+				  uint64_t *at);
+/** Take a range out of what is given out, whether it is RAM or not. 0 or a negative errno, as above. */
+LOAM_EXPORT int loam__early_reserve(uint64_t base, uint64_t bytes);
+/** A range is RAM, or is no longer: 0 or a negative errno, as above. */
+LOAM_EXPORT int loam__early_add(uint64_t base, uint64_t bytes);
+LOAM_EXPORT int loam__early_remove(uint64_t base, uint64_t bytes);
+/** The @index-th range that is free, or reserved, in address order, as the boot allocator has it: 0, -ENOENT, -ENODEV. */
+LOAM_EXPORT int loam__early_range(unsigned index, bool reserved, struct loam_boot_range *range);
+/**
+ * Give back what was reserved. After the hand-over its whole frames go to the page allocator, once each. 0, or -ENOENT when
+ * nothing of it was reserved.
+ */
+LOAM_EXPORT int loam__early_free(uint64_t base, uint64_t bytes);
+
 /* ---- owner.c: owner ids ---- */
 
 /** What an owner id leads to. Entry 0 is nobody: its heap link reports a bad free. */
@@ -144,7 +174,15 @@ void loam__owner_del(uint32_t id);
 LOAM_EXPORT extern __thread char *loam__area_block __attribute__((tls_model("initial-exec")));
 /** Flush and close the areas of the calling thread (what its exit does by itself). */
 LOAM_EXPORT void loam__area_close(void);
-/** Threads that have an open block now. */
+/**
+ * A block of local areas for a logical CPU, into *@pointer: whoever holds the CPU has it as loam__area_block, so that in kernel
+ * code areas are the CPU's. Closing flushes it; nobody holds the CPU then.
+ */
+LOAM_EXPORT bool loam__area_cpu_open(char **pointer);
+/** The block at *@from is at *@to from now on; *@from is NULL. */
+LOAM_EXPORT void loam__area_cpu_move(char **from, char **to);
+LOAM_EXPORT void loam__area_cpu_close(char **pointer);
+/** Threads, and logical CPUs, that have an open block now. */
 LOAM_EXPORT unsigned loam__area_threads(void);
 
 /* ---- quiescing and introspection ---- */
@@ -164,10 +202,58 @@ LOAM_EXPORT extern __thread bool loam__quiescing __attribute__((tls_model("initi
 /* ---- frames.c ---- */
 LOAM_EXPORT struct page *loam__pages_alloc(const struct loam_port *port, gfp_t gfp, unsigned order, uint32_t owner);
 LOAM_EXPORT void loam__pages_free(const struct loam_port *port, struct page *page, unsigned order);
-unsigned loam__pages_alloc_bulk(const struct loam_port *port, gfp_t gfp, unsigned n, struct page **out, uint32_t owner);
-void loam__pages_free_bulk(const struct loam_port *port, unsigned n, struct page **pages);
+LOAM_EXPORT unsigned loam__pages_alloc_bulk(const struct loam_port *port, gfp_t gfp, unsigned n, struct page **out,
+					    uint32_t owner);
+LOAM_EXPORT void loam__pages_free_bulk(const struct loam_port *port, unsigned n, struct page **pages);
 /** Frames that are handed out now, and the most that ever were. */
 LOAM_EXPORT unsigned long loam__frames_used(void);
+
+/* ---- reclaim.c ---- */
+
+/** Frames of a zone that a CPU keeps for itself: how many, at most, and how many come and go at once. */
+struct loam__pageset {
+	unsigned count, high, batch;
+};
+/** What kernel code adds to the host's policy: set by libloam-kernel while it is up, each NULL otherwise. Any thread. */
+struct loam__kernel_hooks {
+	void (*sleep)(void); /* the caller blocks now: gives its CPU up */
+	void (*wake)(void);  /* and takes one again */
+	/*
+	 * An op that asks for frames stands still while others run on its CPU (shrinkers, interrupts, whoever has the CPU while the
+	 * caller sleeps): they have another local area; and the op goes on with its own.
+	 */
+	void (*park)(void);
+	void (*unpark)(void);
+	bool (*others)(void);                                   /* whether another thread of kernel code could free */
+	unsigned long (*shrink)(gfp_t gfp, unsigned long want); /* shrinkers that @gfp allows; what they freed */
+	void (*wake_reclaimer)(void);                           /* memory is below the low watermark */
+	const char *(*comm)(void);                              /* the caller's name; NULL: no kernel code */
+	void (*dump_stack)(void);
+	void (*pageset)(unsigned cpu, unsigned zone, struct loam__pageset *set);
+	/** What is at @addr, into @buf, for the report of a crash: whether it is kernel code's. No lock, no allocation. */
+	bool (*describe)(const void *addr, char *buf, size_t size);
+};
+LOAM_EXPORT extern struct loam__kernel_hooks loam__kernel;
+/** "GFP_KERNEL|__GFP_ZERO" */
+LOAM_EXPORT void loam__gfp_text(gfp_t gfp, char *buf, size_t size);
+/** Ask the instances to give back what they do not use, about @want frames: how many they gave. May sleep. */
+LOAM_EXPORT unsigned long loam__reclaim_instances(unsigned long want);
+/** The calling thread reclaims: it does not begin again, and may have the reserve. */
+LOAM_EXPORT extern __thread bool loam__reclaiming __attribute__((tls_model("initial-exec")));
+/** Free frames of a zone now. */
+static inline unsigned long loam__zone_free(const struct loam__zone *zone)
+{
+	/* Relaxed everywhere: the count is a sum that many threads change; a watermark check tolerates a stale one. */
+	return __atomic_load_n(&zone->free, __ATOMIC_RELAXED);
+}
+
+/* ---- window.c ---- */
+/** The frame that appears at @at in a window, or NULL. Takes no lock. */
+LOAM_EXPORT struct page *loam__window_page(const void *at);
+/** Whose window @at lies in, or NULL. Takes no lock. */
+LOAM_EXPORT struct loam_self *loam__window_owner(const void *at);
+/** System calls that mapped or unmapped, since the program started; atomic. */
+LOAM_EXPORT extern uint64_t loam__window_calls;
 
 /* ---- meta.c ---- */
 /** Set to n, the nth allocation of metadata from then on fails, once: for sweeps over every place where memory can be short. */
@@ -190,6 +276,14 @@ LOAM_EXPORT void loam__zoneinfo(FILE *out);
 LOAM_EXPORT void loam__crash_boot(void);
 /** What @addr belongs to, in words. Takes no lock and allocates nothing. */
 LOAM_EXPORT void loam__describe(const void *addr, char *buf, size_t size);
+
+/* ---- stack.c ---- */
+/** Call @fn(@arg) on the kernel stack whose top is @top, a multiple of 16, and come back. Backtraces pass through. */
+LOAM_EXPORT void loam__on_kernel_stack(void *top, void (*fn)(void *arg), void *arg);
+/** Where the thread's own stack goes on while it runs on a kernel stack; NULL: it is on its own. */
+LOAM_EXPORT extern __thread void *loam__host_stack __attribute__((tls_model("initial-exec")));
+/** Call @fn(@arg) on the thread's own stack: for what the C library may need more of than a kernel stack has. */
+LOAM_EXPORT void loam__on_host_stack(void (*fn)(void *arg), void *arg);
 
 /* ---- report.c ---- */
 /** LOAM_LOG's level; read once. */

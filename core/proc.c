@@ -49,12 +49,18 @@ void loam__buddyinfo(FILE *out)
 	}
 }
 
+/* Without kernel code no CPU keeps frames. */
 static void zone_pagesets(const struct loam__zone *zone, FILE *out)
 {
 	fprintf(out, "\n  pagesets");
-	for (unsigned cpu = 0; cpu < loam__machine.cpus; cpu++)
-		fprintf(out, "\n    cpu: %u\n              count: %d\n              high:  %d\n              batch: %d",
-			cpu, 0, 0, 0);
+	for (unsigned cpu = 0; cpu < loam__machine.cpus; cpu++) {
+		struct loam__pageset set = { 0, 0, 0 };
+
+		if (loam__kernel.pageset)
+			loam__kernel.pageset(cpu, zone->pub.id, &set);
+		fprintf(out, "\n    cpu: %u\n              count: %u\n              high:  %u\n              batch: %u",
+			cpu, set.count, set.high, set.batch);
+	}
 	fprintf(out, "\n  node_unreclaimable:  %u\n  start_pfn:           %lu", 0, zone->pub.start_pfn);
 }
 

@@ -54,34 +54,43 @@ static int append(char *line, int n, const char *fmt, va_list args)
 	return more < 0 ? n : n + more < LINE ? n + more : LINE - 1;
 }
 
+/** A line that is to be written: on the thread's own stack, for the C library's formatting takes what it likes. */
+struct line {
+	const struct loam_self *self;
+	const char *head, *fmt;
+	va_list *args;
+};
+
+static void log_line(void *arg)
+{
+	const struct line *line = arg;
+	char text[LINE + 1];
+	int n = line->self ? snprintf(text, LINE, "loam: [%s] ", line->self->name)
+			   : snprintf(text, LINE, "%s", line->head);
+
+	put_line(text, append(text, n, line->fmt, *line->args));
+}
+
 void loam__log(enum loam_log_level level, const char *fmt, ...)
 {
-	char line[LINE + 1];
 	va_list args;
-	int n;
 
 	if (level > loam__log_level())
 		return;
-	n = snprintf(line, LINE, "loam: ");
 	va_start(args, fmt);
-	n = append(line, n, fmt, args);
+	loam__on_host_stack(log_line, &(struct line){ NULL, "loam: ", fmt, &args });
 	va_end(args);
-	put_line(line, n);
 }
 
 void loam__host_log(struct loam_self *self, enum loam_log_level level, const char *fmt, ...)
 {
-	char line[LINE + 1];
 	va_list args;
-	int n;
 
 	if (level > loam__log_level())
 		return;
-	n = snprintf(line, LINE, "loam: [%s] ", self ? self->name : "host");
 	va_start(args, fmt);
-	n = append(line, n, fmt, args);
+	loam__on_host_stack(log_line, &(struct line){ self, "loam: [host] ", fmt, &args });
 	va_end(args);
-	put_line(line, n);
 }
 
 static size_t line_length(const char *text)
@@ -117,30 +126,46 @@ static void put_report(const char *head, const char *text, const char *tail, con
 	(void)written;
 }
 
+/** What is reported. */
+struct report {
+	const struct loam_self *self;
+	enum loam_report_kind kind;
+	const void *ptr;
+	const char *fmt;
+	va_list *args;
+};
+
+static void write_report(void *arg)
+{
+	const struct report *r = arg;
+	char head[LINE], tail[100], mark[LINE], text[REPORT + 2];
+	int n = vsnprintf(text, REPORT, r->fmt, *r->args);
+
+	n = n < 0 ? 0 : n < REPORT ? n : REPORT - 1;
+	memcpy(text + n, "\n", 2);
+	n = snprintf(head, sizeof(head), "loam: %s: ", kind_names[r->kind]);
+	if (r->self)
+		n += snprintf(head + n, sizeof(head) - (size_t)n, "[%s] %s: ", r->self->name,
+			      r->self->plugin->desc.name);
+	if (r->ptr)
+		snprintf(head + n, sizeof(head) - (size_t)n, "%p: ", r->ptr);
+	snprintf(tail, sizeof(tail), " (loam %s, seed %llu)\n", PACKAGE_VERSION,
+		 (unsigned long long)loam__machine.seed);
+	snprintf(mark, sizeof(mark), "loam: [%s] ", r->self ? r->self->name : "host");
+	put_report(head, text, tail, mark);
+}
+
 void loam__report(struct loam_self *self, enum loam_report_kind kind, const void *ptr, const char *fmt, ...)
 {
-	char head[LINE], tail[100], mark[LINE], text[REPORT + 2];
 	va_list args;
-	int n;
 
 	/* Relaxed: counters. */
 	__atomic_fetch_add(&loam__machine.nr_reports, 1, __ATOMIC_RELAXED);
 	if (self)
 		__atomic_fetch_add(&self->reports[kind], 1, __ATOMIC_RELAXED);
 	va_start(args, fmt);
-	n = vsnprintf(text, REPORT, fmt, args);
+	loam__on_host_stack(write_report, &(struct report){ self, kind, ptr, fmt, &args });
 	va_end(args);
-	n = n < 0 ? 0 : n < REPORT ? n : REPORT - 1;
-	memcpy(text + n, "\n", 2);
-	n = snprintf(head, sizeof(head), "loam: %s: ", kind_names[kind]);
-	if (self)
-		n += snprintf(head + n, sizeof(head) - (size_t)n, "[%s] %s: ", self->name, self->plugin->desc.name);
-	if (ptr)
-		snprintf(head + n, sizeof(head) - (size_t)n, "%p: ", ptr);
-	snprintf(tail, sizeof(tail), " (loam %s, seed %llu)\n", PACKAGE_VERSION,
-		 (unsigned long long)loam__machine.seed);
-	snprintf(mark, sizeof(mark), "loam: [%s] ", self ? self->name : "host");
-	put_report(head, text, tail, mark);
 	if (loam__machine.on_report == LOAM_ON_REPORT_STOP)
 		abort();
 }

@@ -5,36 +5,10 @@
  * The instance's links lead to wrapped tables; their `inst` is the record below, which has the plugin's own table and
  * instance. A wrapper exists for each op that a plugin of the role can have; an op that the plugin leaves NULL stays NULL.
  */
-#include "internal.h"
+#include "serial.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-struct serial {
-	struct loam_lock lock;
-	struct loam_self *self;
-	const struct loam_heap_ops *heap;
-	const struct loam_pages_ops *pages;
-	const struct loam_objects_ops *objects;
-	struct loam_heap_ops heap_ops;
-	struct loam_pages_ops pages_ops;
-	struct loam_objects_ops objects_ops;
-};
-
-/* Runs the expression under the instance's lock. */
-#define UNDER(s, expr)                                                                                                 \
-	({                                                                                                             \
-		loam_lock(&loam__machine.host, &(s)->lock);                                                            \
-		__auto_type result_ = (expr);                                                                          \
-		loam_unlock(&loam__machine.host, &(s)->lock);                                                          \
-		result_;                                                                                               \
-	})
-#define UNDER_VOID(s, stmt)                                                                                            \
-	do {                                                                                                           \
-		loam_lock(&loam__machine.host, &(s)->lock);                                                            \
-		stmt;                                                                                                  \
-		loam_unlock(&loam__machine.host, &(s)->lock);                                                          \
-	} while (0)
 
 /* ---- heap ---- */
 
@@ -42,7 +16,7 @@ static void *heap_alloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct serial *s = inst;
 
-	return UNDER(s, s->heap->alloc(s->self->inst, bytes, align, gfp));
+	return UNDER_AGAIN(s, gfp, s->heap->alloc(s->self->inst, bytes, align, gfp));
 }
 
 static void heap_free(void *inst, void *ptr, struct page *page)
@@ -63,7 +37,7 @@ static void *heap_zalloc(void *inst, size_t bytes, size_t align, gfp_t gfp)
 {
 	struct serial *s = inst;
 
-	return UNDER(s, s->heap->zalloc(s->self->inst, bytes, align, gfp));
+	return UNDER_AGAIN(s, gfp, s->heap->zalloc(s->self->inst, bytes, align, gfp));
 }
 
 static bool heap_resize(void *inst, void *ptr, struct page *page, size_t bytes)
@@ -77,7 +51,7 @@ static unsigned heap_alloc_bulk(void *inst, size_t bytes, gfp_t gfp, unsigned n,
 {
 	struct serial *s = inst;
 
-	return UNDER(s, s->heap->alloc_bulk(s->self->inst, bytes, gfp, n, out));
+	return UNDER_AGAIN(s, gfp, s->heap->alloc_bulk(s->self->inst, bytes, gfp, n, out));
 }
 
 static void heap_free_bulk(void *inst, unsigned n, void **ptrs)
@@ -100,8 +74,6 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 
 	UNDER_VOID(s, s->heap->limits(s->self->inst, limits));
 }
-
-#define WRAP(table, inner, op, wrapper) ((table).op = (inner)->op ? (wrapper) : NULL)
 
 static const void *wrap_heap(struct serial *s, const void *ops)
 {
@@ -213,7 +185,7 @@ static void *objects_alloc(struct loam_cache *cache, gfp_t gfp)
 {
 	struct serial *s = cache_serial(cache);
 
-	return UNDER(s, s->objects->alloc(cache, gfp));
+	return UNDER_AGAIN(s, gfp, s->objects->alloc(cache, gfp));
 }
 
 static void objects_free(struct loam_cache *cache, void *object)
@@ -227,7 +199,7 @@ static unsigned objects_alloc_bulk(struct loam_cache *cache, gfp_t gfp, unsigned
 {
 	struct serial *s = cache_serial(cache);
 
-	return UNDER(s, s->objects->alloc_bulk(cache, gfp, n, out));
+	return UNDER_AGAIN(s, gfp, s->objects->alloc_bulk(cache, gfp, n, out));
 }
 
 static void objects_free_bulk(struct loam_cache *cache, unsigned n, void **objects)
@@ -298,6 +270,8 @@ int loam__serial_wrap(struct loam_self *self)
 		else if (role == LOAM_ROLE_OBJECTS)
 			link->ops = wrap_objects(s, link->ops);
 		else
+			link->ops = loam__serial_wrap_kernel(s, (enum loam_role_id)role, link->ops);
+		if (!link->ops)
 			return -ENOTSUP;
 		link->inst = s;
 	}

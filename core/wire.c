@@ -532,6 +532,12 @@ static void read_machine(struct wiring *wiring)
 
 static void read_kernel(struct wiring *wiring)
 {
+	static const struct loam_param params[LOAM_K_COUNT] = {
+		[LOAM_K_TRACK] = LOAM_PARAM(.type = LOAM_PARAM_BOOL, .name = "track", .def = "off",
+					    .help = "keep who allocated what, for the report when a module goes"),
+		[LOAM_K_STACK] = LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "stack", .def = "8K", .min = 4096,
+					    .max = 8192, .help = "stack of a kernel thread: one page or two"),
+	};
 	const struct loam__section *section = loam__config_section(wiring->config, "kernel");
 	const char *names[LOAM_ROLE_COUNT + 1];
 	unsigned n = 0;
@@ -539,7 +545,7 @@ static void read_kernel(struct wiring *wiring)
 	for (int role = 0; role < LOAM_ROLE_DEVICE; role++)
 		names[n++] = loam__role_name(role);
 	names[n] = NULL;
-	loam__params_read(section, NULL, 0, names, NULL, wiring->diag);
+	loam__params_read(section, params, LOAM_K_COUNT, names, wiring->graph->settings, wiring->diag);
 	for (unsigned role = 0; role < n; role++) {
 		const struct loam__entry *entry = loam__section_entry(section, names[role]);
 

@@ -47,6 +47,14 @@ struct loam_self {
 	uint64_t random_state;
 };
 
+/* ---- [kernel], beside the instances that answer for each role ---- */
+
+enum loam__kernel_param {
+	LOAM_K_TRACK, /* who allocated what is kept, for the report when a module goes */
+	LOAM_K_STACK, /* bytes of a kernel thread's stack: one page or two */
+	LOAM_K_COUNT
+};
+
 /** A checked configuration. */
 struct loam__graph {
 	const struct loam__config *config;
@@ -54,6 +62,7 @@ struct loam__graph {
 	unsigned nr;
 	union loam_value *machine;                 /* the values of loam__machine_params */
 	struct loam_self *kernel[LOAM_ROLE_COUNT]; /* [kernel]: which instance answers; NULL: not configured */
+	union loam_value settings[LOAM_K_COUNT];   /* [kernel]: enum loam__kernel_param */
 	struct loam_self *heap;                    /* [malloc] heap, or NULL */
 	uint64_t large; /* [malloc] large: bytes from which on requests bypass the heap; 0: only over its limit */
 	struct loam_self *frames;  /* the top of the chain that owns the machine's frames, or NULL */

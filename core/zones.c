@@ -26,6 +26,9 @@ const struct loam_param loam__machine_params[LOAM_M_COUNT] = {
 			.help = "physical memory, at least 1M; 0: as much as this computer has (anon), 256M (memfd)"),
 	[LOAM_M_ZONES] = LOAM_PARAM(.type = LOAM_PARAM_STRING, .name = "zones", .def = "",
 				    .help = "zones from frame 0 upwards, such as DMA:16M NORMAL:112M HIGHMEM:*"),
+	[LOAM_M_MEM] =
+		LOAM_PARAM(.type = LOAM_PARAM_SIZE, .name = "mem", .def = "0", .min = 0, .max = (int64_t)1 << 46,
+			   .help = "memory from this address on is held back from the page allocator; 0: none is"),
 	[LOAM_M_CPUS] = LOAM_PARAM(.type = LOAM_PARAM_INT, .name = "cpus", .def = "1", .min = 1, .max = 64,
 				   .help = "logical CPUs for kernel code"),
 	[LOAM_M_BACKING] =

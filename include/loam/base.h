@@ -7,13 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Around the declarations of a public header: what is declared there is visible where it is defined. */
 #ifdef __cplusplus
-#define LOAM_BEGIN_DECLS extern "C" {
-#define LOAM_END_DECLS }
+#define LOAM_BEGIN_DECLS                                                                                               \
+	_Pragma("GCC visibility push(default)") extern "C"                                                             \
+	{
+#define LOAM_END_DECLS                                                                                                 \
+	}                                                                                                              \
+	_Pragma("GCC visibility pop")
 #define LOAM_STATIC_ASSERT(cond, text) static_assert(cond, text)
 #else
-#define LOAM_BEGIN_DECLS
-#define LOAM_END_DECLS
+#define LOAM_BEGIN_DECLS _Pragma("GCC visibility push(default)")
+#define LOAM_END_DECLS _Pragma("GCC visibility pop")
 #define LOAM_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 

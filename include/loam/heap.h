@@ -28,6 +28,8 @@ struct loam_heap_limits {
 	size_t max_size;  /* larger requests are not made of this instance; 0: none is too large */
 	size_t max_align; /* likewise */
 	size_t min_align; /* every block has at least this alignment */
+	/** Since minor 2. Larger requests have whole pages of their own, smaller ones share; 0: that is not known. */
+	size_t max_shared;
 };
 
 struct loam_heap_ops {

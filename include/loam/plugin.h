@@ -30,7 +30,7 @@ LOAM_BEGIN_DECLS
 
 /** The ABI of these headers. A host accepts a plugin of its own major whose `host_minor` it reaches. */
 #define LOAM_ABI_MAJOR 1
-#define LOAM_ABI_MINOR 1
+#define LOAM_ABI_MINOR 2
 
 /** The oldest host minor that this plugin can run on; define it before the include to ask for less than the headers have. */
 #ifndef LOAM_ABI_HOST_MINOR
@@ -327,7 +327,34 @@ struct loam_host {
 	void (*explain)(struct loam_self *self, const char *fmt, ...) LOAM_PRINTF(2, 3);
 	/** Walk the instance behind @port: for a filter's own walk, on a quiesced machine. -ENOTSUP when it has no walk. */
 	int (*walk)(const struct loam_port *port, loam_walk_fn fn, void *arg);
+
+	/* ---- since minor 2: windows, where frames appear at addresses of the plugin's choice ---- */
+
+	/**
+	 * Addresses of @bytes (rounded up to whole pages) at a multiple of @align (a power of two; 0: a page) where nothing is
+	 * mapped: touching them faults, and the report of the crash names @self. NULL when the system refuses. May sleep.
+	 * What is left at destroy is closed and reported.
+	 */
+	void *(*window_open)(struct loam_self *self, size_t bytes, size_t align);
+	/** Give the whole window back; what is mapped in it goes. @window is what window_open returned. May sleep. */
+	void (*window_close)(struct loam_self *self, void *window);
+	/**
+	 * From @at on, a page aligned address in a window of @self, the @n frames @pages[0..n) appear behind each other, until
+	 * something else is mapped there; LOAM_WINDOW_READONLY in @flags lets them be read only. One system call for each run
+	 * of neighbouring frames. 0; or -ENOMEM when the system has no more mappings, and then nothing is mapped at the @n
+	 * pages; or -ENOTSUP with backing = anon. The frames stay the caller's. Does not sleep for memory.
+	 */
+	int (*window_map)(struct loam_self *self, void *at, struct page *const *pages, unsigned long n, unsigned flags);
+	/** The same for @n pages of physical memory from @phys on, a multiple of the page size: -EINVAL outside the memory. */
+	int (*window_map_phys)(struct loam_self *self, void *at, uint64_t phys, unsigned long n, unsigned flags);
+	/** Nothing is mapped at the @n pages from @at on any more. One system call. */
+	void (*window_unmap)(struct loam_self *self, void *at, unsigned long n);
+	/** Logical CPUs of the machine, 1 to 64. */
+	uint32_t nr_cpus;
+	uint32_t pad;
 };
+
+#define LOAM_WINDOW_READONLY 1u
 
 /** Take a lock. Not from a context that already holds it. Acquire: what the last holder wrote is seen. */
 static inline void loam_lock(const struct loam_host *host, struct loam_lock *lock) LOAM_ACQUIRES(*lock) LOAM_UNCHECKED

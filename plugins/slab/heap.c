@@ -118,6 +118,7 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	limits->caps = LOAM_HEAP_NATURAL | LOAM_HEAP_BAD_FREE;
 	limits->max_size = limits->max_align = runs_max(&heap->runs);
 	limits->min_align = heap->fine ? 16 : 32;
+	limits->max_shared = 8192;
 }
 
 const struct loam_heap_ops slab_heap_ops = {

@@ -36,6 +36,7 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	limits->caps = LOAM_HEAP_NATURAL | LOAM_HEAP_DOUBLE_FREE;
 	limits->max_size = limits->max_align = LOAM_PAGE_SIZE << (slob->orders - 1);
 	limits->min_align = UNIT;
+	limits->max_shared = LOAM_PAGE_SIZE;
 }
 
 const struct loam_heap_ops slob_heap_ops = {

@@ -131,6 +131,7 @@ static void heap_limits(void *inst, struct loam_heap_limits *limits)
 	limits->max_size = runs_max(&slub->runs);
 	limits->max_align = runs_max(&slub->runs);
 	limits->min_align = slub->fine ? 16 : 8;
+	limits->max_shared = 8192;
 }
 
 const struct loam_heap_ops slub_heap_ops = {
