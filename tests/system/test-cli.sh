@@ -39,11 +39,11 @@ run_machine() {
 	out_has "slabinfo - version: 2.1"; out_has "Node 0, zone  HighMem"; out_has "protection: ("; out_has "no leaks"
 	run 0 "$LOAM" run "$lab" --json; is_json out
 	run 0 "$LOAM" run "$lab" -o machine.memory=1G -o machine.zones=NORMAL:512M\ HIGHMEM:*
-	run 2 "$LOAM" run "$lab" module.so; err_has "loads no modules"
+	run 1 "$LOAM" run "$lab" module.so; err_has "cannot open the module"
 	run 2 "$LOAM" run
 }
 words() {
-	run 0 "$LOAM" --version; out_has "plugin ABI 1.1"
+	run 0 "$LOAM" --version; out_has "plugin ABI 1.2"
 	run 0 "$LOAM" --help; out_has "exec"
 	for c in list info check graph run exec new; do run 0 "$LOAM" $c --help; out_has "usage: loam $c"; run 0 "$LOAM" help $c; done
 	run 2 "$LOAM"; run 2 "$LOAM" grpah; err_has "did you mean 'graph'?"
