@@ -398,6 +398,65 @@ uint32_t pages_caps(void)
 	return pages_limits().caps;
 }
 
+/* ---- percpu ---- */
+
+static const struct loam_percpu_ops *percpu_ops(void)
+{
+	return subject->links[LOAM_ROLE_PERCPU].ops;
+}
+
+static void *percpu_inst(void)
+{
+	return subject->links[LOAM_ROLE_PERCPU].inst;
+}
+
+int percpu_alloc(size_t bytes, size_t align, gfp_t gfp, size_t *offset)
+{
+	int error;
+
+	enter_with("alloc(bytes %lu, align %lu, gfp %#lx)", bytes, align, gfp);
+	error = percpu_ops()->alloc(percpu_inst(), bytes, align, gfp, offset);
+	op_leave();
+	return error;
+}
+
+void percpu_free(size_t offset)
+{
+	enter_with("free(offset %#lx)", offset, 0, 0);
+	percpu_ops()->free(percpu_inst(), offset);
+	op_leave();
+}
+
+char *percpu_base(unsigned cpu)
+{
+	char *base;
+
+	enter("unit_base(cpu %lu)", cpu, 0, 0);
+	base = percpu_ops()->unit_base(percpu_inst(), cpu);
+	op_leave();
+	return base;
+}
+
+size_t percpu_unit(void)
+{
+	size_t bytes;
+
+	enter("unit_size()", 0, 0, 0);
+	bytes = percpu_ops()->unit_size(percpu_inst());
+	op_leave();
+	return bytes;
+}
+
+int percpu_reserve_first(size_t bytes)
+{
+	int error;
+
+	enter("reserve_first(bytes %lu)", bytes, 0, 0);
+	error = percpu_ops()->reserve_first(percpu_inst(), bytes);
+	op_leave();
+	return error;
+}
+
 /* ---- any role ---- */
 
 struct loam_stat stat_of(struct loam_self *self)

@@ -56,6 +56,7 @@ struct subject {
 	/* from the probe */
 	uint32_t roles, flags;
 	bool filter;
+	bool memfd; /* it maps frames: its machines have a memfd, and no fork */
 	uint64_t claims[MAX_SUITES];
 	char name[32], version[32], summary[160];
 };

@@ -23,9 +23,12 @@
 
 #include "machine.h"
 
+#include <loam/boot.h>
 #include <loam/heap.h>
 #include <loam/objects.h>
 #include <loam/pages.h>
+#include <loam/percpu.h>
+#include <loam/vmap.h>
 
 #include <pthread.h>
 
@@ -76,7 +79,9 @@ struct held {
 	size_t bytes;      /* that may be used */
 	struct loam_cache *cache;
 	unsigned order;
-	uint64_t seed; /* of its contents */
+	uint64_t seed;  /* of its contents */
+	void *own;      /* the suite's */
+	uint64_t units; /* as the counters see it; 0: one, or the frames of `page` */
 };
 
 struct sequence_ops;
@@ -86,6 +91,7 @@ struct suite {
 	enum loam_role_id role;
 	const char *name;     /* of the file of clauses: "heap" */
 	bool filter, general; /* tests of filters; tests for every role */
+	bool slow;            /* a take or a give may be a call of the system, or clears memory for each CPU */
 	const struct test *tests;
 	unsigned nr_tests;
 	const struct capability *capabilities; /* ended by a NULL name */
@@ -98,7 +104,8 @@ struct suite {
 	void (*close)(void);
 	bool (*take)(struct held *held, unsigned i, gfp_t gfp);
 	void (*give)(struct held *held);
-	const struct sequence_ops *sequence; /* for --script and the model-based tests */
+	bool (*intact)(const struct held *held); /* NULL: the block is what lies at ptr, or in the frames of page */
+	const struct sequence_ops *sequence;     /* for --script and the model-based tests */
 };
 
 /** Make a suite known to the runner. */
@@ -236,6 +243,12 @@ unsigned pages_orders(void);
 uint32_t pages_caps(void);
 const struct loam_pages_ops *pages_ops(void);
 
+int percpu_alloc(size_t bytes, size_t align, gfp_t gfp, size_t *offset);
+void percpu_free(size_t offset);
+char *percpu_base(unsigned cpu);
+size_t percpu_unit(void);
+int percpu_reserve_first(size_t bytes);
+
 /** Any role. */
 struct loam_stat stat_now(void);
 struct loam_stat stat_of(struct loam_self *self);
@@ -259,9 +272,14 @@ struct shim_counts {
 	uint64_t frames_live;              /* frames held from its ports */
 	uint64_t port_live;                /* blocks and objects held from its ports */
 	uint64_t failed;                   /* made to fail */
+	uint64_t windows_live;             /* windows that are open */
+	uint64_t window_calls;             /* calls that map or unmap: system calls, or more */
 };
 struct shim_counts shim_counts(void);
-/** The @nth allocation from now on fails, once (from 1; 0: none). For the subject alone. */
+/**
+ * The @nth allocation from now on fails, once (from 1; 0: none). For the subject alone. Opening a window and mapping in it count
+ * as allocations of a port.
+ */
 void shim_fail_meta(uint64_t nth);
 void shim_fail_port(uint64_t nth);
 /** From the next machine on: counted from the subject's creation. */
@@ -311,6 +329,7 @@ struct sequence_ops {
 	void (*end)(void);             /* everything back; what must hold then */
 	unsigned flags;                /* of the machine: MEMFD */
 	unsigned memory;               /* MiB */
+	void (*up)(void);              /* boot another machine than flags and memory say; NULL: that one */
 };
 
 /**

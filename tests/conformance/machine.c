@@ -49,21 +49,32 @@ static void set(const char *fmt, ...)
 static size_t memory_of(const struct setup *setup)
 {
 	unsigned mib = job.test && job.test->memory ? job.test->memory : 32;
+	size_t bytes = setup->memory ? setup->memory : (size_t)mib << 20;
+	bool high = job.subject->roles & LOAM_ROLE_BIT(LOAM_ROLE_KMAP);
 
-	return setup->memory ? setup->memory : (size_t)mib << 20;
+	/* Who maps high memory has some, however small a machine the test asks for. */
+	return high && bytes < 32u << 20 ? 32u << 20 : bytes;
+}
+
+static const char *usual_zones(bool memfd, size_t memory)
+{
+	if (!memfd)
+		return "DMA:4M NORMAL:*";
+	return memory < 24u << 20 ? "DMA:2M NORMAL:4M HIGHMEM:*" : "DMA:4M NORMAL:16M HIGHMEM:*";
 }
 
 static void apply(const struct setup *setup)
 {
-	bool memfd = setup->memfd || (job.test && job.test->flags & MEMFD);
+	bool memfd = setup->memfd || job.subject->memfd || (job.test && job.test->flags & MEMFD);
 
 	set("machine.memory=%zuK", memory_of(setup) >> 10);
-	set("machine.zones=%s", setup->zones ? setup->zones
-				: memfd      ? "DMA:4M NORMAL:16M HIGHMEM:*"
-					     : "DMA:4M NORMAL:*");
+	set("machine.zones=%s", setup->zones ? setup->zones : usual_zones(memfd, memory_of(setup)));
 	set("machine.backing=%s", memfd ? "memfd" : "anon");
 	set("machine.seed=%llu", (unsigned long long)(job.seed >> 32 ? job.seed >> 32 : 1));
 	set("machine.report=continue");
+	/* These have something for each CPU: let there be several. */
+	if (job.subject->roles & (LOAM_ROLE_BIT(LOAM_ROLE_PERCPU) | LOAM_ROLE_BIT(LOAM_ROLE_KMAP)))
+		set("machine.cpus=4");
 	for (unsigned i = 0; setup->sets && setup->sets[i]; i++)
 		set("%s", setup->sets[i]);
 }
@@ -193,9 +204,10 @@ void machine_down(void)
 	free(text);
 	if (false_alarms)
 		broken(NO_FALSE_ALARM, "%llu reports of misuse, and there was none", (unsigned long long)false_alarms);
-	if (shim_counts().frames_live || shim_counts().meta_live)
-		broken(LEAVES_NOTHING, "%llu frames and %llu blocks of metadata did not go back",
-		       (unsigned long long)shim_counts().frames_live, (unsigned long long)shim_counts().meta_live);
+	if (shim_counts().frames_live || shim_counts().meta_live || shim_counts().windows_live)
+		broken(LEAVES_NOTHING, "%llu frames, %llu blocks of metadata and %llu windows did not go back",
+		       (unsigned long long)shim_counts().frames_live, (unsigned long long)shim_counts().meta_live,
+		       (unsigned long long)shim_counts().windows_live);
 }
 
 /* ---- reports ---- */

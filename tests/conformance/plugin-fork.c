@@ -200,12 +200,12 @@ static void a_parent_sees_nothing_of_its_child(void)
 static bool stop; /* atomic */
 static unsigned forks_left;
 static pthread_t workers[WORKERS];
-static unsigned nr_workers;    /* atomic */
-static unsigned halts, halted; /* atomic: asked for, and made, of all rounds */
+static unsigned nr_workers;            /* atomic */
+static unsigned halts, halted, let_go; /* atomic: asked for, made, and over because the fork is, of all rounds */
 /* Held while a child runs: the workers wait, and do not use up the time of the test. */
 static pthread_mutex_t child_runs = PTHREAD_MUTEX_INITIALIZER;
 
-#define HALT 2000000 /* ns */
+#define HALT 10000000 /* ns */
 
 static uint64_t now(void)
 {
@@ -216,9 +216,9 @@ static uint64_t now(void)
 }
 
 /*
- * A worker is interrupted wherever it is, inside an op as a rule, and stays there until all are, and then for a while: long enough
- * for the fork, if that waits for nothing that the worker holds; and else until it has let go of it. Not for ever: under the thread
- * sanitizer a signal comes late, and one who waits for what this one holds would never get his.
+ * A worker is interrupted wherever it is, inside an op as a rule, and stays there until all are and the fork is done. Not for ever:
+ * a fork that waits for a lock which this one holds must get it; and under the thread sanitizer a signal comes late, and one who
+ * waits for what this one holds would never get his.
  */
 static void halt_worker(int sig)
 {
@@ -227,10 +227,15 @@ static void halt_worker(int sig)
 
 	(void)sig;
 	__atomic_fetch_add(&halted, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < all && now() - since < 20 * HALT)
+	while (__atomic_load_n(&halted, __ATOMIC_ACQUIRE) < all && now() - since < 4 * HALT)
 		sched_yield();
-	for (since = now(); now() - since < HALT;)
+	for (since = now(); __atomic_load_n(&let_go, __ATOMIC_ACQUIRE) < all && now() - since < HALT;)
 		sched_yield();
+}
+
+static void fork_is_done(void)
+{
+	__atomic_store_n(&let_go, __atomic_load_n(&halts, __ATOMIC_RELAXED), __ATOMIC_RELEASE);
 }
 
 static void halt_workers(void)
@@ -326,6 +331,7 @@ static void fork_beside_ops(void)
 	unsigned n = job.threads < 2 ? 2 : job.threads < WORKERS ? job.threads : WORKERS;
 
 	signal(SIGUSR1, halt_worker);
+	pthread_atfork(NULL, fork_is_done, NULL);
 	role_open();
 	light_open(n + 1);
 	forks_left = effort(10);

@@ -9,7 +9,8 @@
 
 unsigned work(unsigned n)
 {
-	bool pages = job.suite->role == LOAM_ROLE_PAGES ||
+	bool pages = job.suite->role == LOAM_ROLE_PAGES || job.suite->role == LOAM_ROLE_VMAP ||
+		     job.suite->role == LOAM_ROLE_KMAP || job.suite->role == LOAM_ROLE_BOOT ||
 		     (job.suite->role == LOAM_ROLE_HEAP && heap_limits().min_align >= LOAM_PAGE_SIZE);
 
 	return pages ? (n + 5) / 6 : n;
@@ -31,9 +32,11 @@ void load_end(struct load *load)
 	load->held = NULL;
 }
 
-/* A page allocator counts frames: a block may come back in parts. */
+/* A page allocator counts frames: a block may come back in parts. A boot allocator counts bytes. */
 static uint64_t units(const struct held *held)
 {
+	if (held->units)
+		return held->units;
 	return held->page ? 1ull << held->order : 1;
 }
 
@@ -88,6 +91,8 @@ void load_give_all(struct load *load)
 
 bool held_intact(const struct held *held)
 {
+	if (job.suite->intact)
+		return job.suite->intact(held);
 	if (held->page)
 		return frame_check(held->page, held->order, held->seed);
 	return pattern_check(held->ptr, held->bytes, held->seed, NULL);
@@ -227,6 +232,9 @@ bool in_machine(void)
 {
 	const struct loam_self *self = subject;
 
+	/* Areas are addresses of a window; the frames that they show are the test's. */
+	if (self->roles & LOAM_ROLE_BIT(LOAM_ROLE_VMAP))
+		return false;
 	/* A filter hands out what lies below it. */
 	while (self->lower)
 		self = self->lower;

@@ -134,7 +134,9 @@ static void counters_say_what_was_done(void)
 /* An object has no usable size but what its cache counts for each: at least its size, and the same when it comes again. */
 static bool bytes_agree(uint64_t grown, const struct load *load)
 {
-	return job.suite->role == LOAM_ROLE_OBJECTS ? grown >= load_bytes(load) : grown == load_bytes(load);
+	bool rounded = job.suite->role == LOAM_ROLE_OBJECTS || job.suite->role == LOAM_ROLE_PERCPU;
+
+	return rounded ? grown >= load_bytes(load) : grown == load_bytes(load);
 }
 
 static void live_bytes_are_usable_bytes(void)

@@ -45,7 +45,10 @@ static void run_steps(const struct run *run)
 {
 	const struct setup setup = { .memfd = run->ops->flags & MEMFD, .memory = (size_t)run->ops->memory << 20 };
 
-	machine_up(&setup);
+	if (run->ops->up)
+		run->ops->up();
+	else
+		machine_up(&setup);
 	run->ops->begin();
 	for (unsigned i = 0; i < run->n; i++) {
 		*run->at = i;

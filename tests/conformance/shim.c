@@ -62,9 +62,9 @@ struct shim_counts shim_counts(void)
 {
 	const struct shim_counts *c = &shim.counts;
 
-	return (struct shim_counts){ get(&c->meta_allocs), get(&c->port_allocs), get(&c->meta_live),
-				     get(&c->meta_bytes),  get(&c->frames_live), get(&c->port_live),
-				     get(&c->failed) };
+	return (struct shim_counts){ get(&c->meta_allocs), get(&c->port_allocs),  get(&c->meta_live),
+				     get(&c->meta_bytes),  get(&c->frames_live),  get(&c->port_live),
+				     get(&c->failed),      get(&c->windows_live), get(&c->window_calls) };
 }
 
 static bool fails(uint64_t *nth, uint64_t *attempts)
@@ -234,6 +234,9 @@ static struct page *host_pages_alloc(const struct loam_port *port, gfp_t gfp, un
 	page = port_fails() ? NULL : loam__machine.host.pages_alloc(real_port(port), gfp, order, owner);
 	if (page)
 		frames_taken(page, order);
+	/* Memory of a fresh machine is zero by chance. */
+	if (page && !(gfp & __GFP_ZERO) && job.subject->roles & LOAM_ROLE_BIT(LOAM_ROLE_PERCPU))
+		frame_write(page, order, job.seed);
 	return page;
 }
 
@@ -290,6 +293,50 @@ static int host_cache_destroy(struct loam_cache *cache)
 	if (!error)
 		unwrap_cache(cache);
 	return error;
+}
+
+/* ---- windows ---- */
+
+static void *host_window_open(struct loam_self *self, size_t bytes, size_t align)
+{
+	void *window = port_fails() ? NULL : loam__machine.host.window_open(self, bytes, align);
+
+	if (window)
+		add(&shim.counts.windows_live, 1);
+	return window;
+}
+
+static void host_window_close(struct loam_self *self, void *window)
+{
+	add(&shim.counts.windows_live, -1ul);
+	loam__machine.host.window_close(self, window);
+}
+
+/* One that fails leaves nothing mapped there, as the host's does. */
+static bool window_fails(struct loam_self *self, void *at, unsigned long n)
+{
+	bool fail = port_fails();
+
+	add(&shim.counts.window_calls, 1);
+	if (fail)
+		loam__machine.host.window_unmap(self, at, n);
+	return fail;
+}
+
+static int host_window_map(struct loam_self *self, void *at, struct page *const *pages, unsigned long n, unsigned flags)
+{
+	return window_fails(self, at, n) ? -ENOMEM : loam__machine.host.window_map(self, at, pages, n, flags);
+}
+
+static int host_window_map_phys(struct loam_self *self, void *at, uint64_t phys, unsigned long n, unsigned flags)
+{
+	return window_fails(self, at, n) ? -ENOMEM : loam__machine.host.window_map_phys(self, at, phys, n, flags);
+}
+
+static void host_window_unmap(struct loam_self *self, void *at, unsigned long n)
+{
+	add(&shim.counts.window_calls, 1);
+	loam__machine.host.window_unmap(self, at, n);
 }
 
 static void host_stat(const struct loam_port *port, struct loam_stat *stat)
@@ -642,6 +689,11 @@ static void make_table(void)
 	shim.table.cache_destroy = host_cache_destroy;
 	shim.table.stat = host_stat;
 	shim.table.walk = host_walk;
+	shim.table.window_open = host_window_open;
+	shim.table.window_close = host_window_close;
+	shim.table.window_map = host_window_map;
+	shim.table.window_map_phys = host_window_map_phys;
+	shim.table.window_unmap = host_window_unmap;
 	locks_watch(&shim.table);
 }
 

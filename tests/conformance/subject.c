@@ -136,6 +136,26 @@ static char *wiring(struct maker *maker, const char *name, const char *lower, co
 	return NULL;
 }
 
+/* What maps frames without a port for them is given some by the test: then the machine has a page allocator beside it. */
+static char *with_frames(struct maker *maker, char *config)
+{
+	char *text = NULL;
+	size_t size;
+	bool good;
+
+	maker->out = open_memstream(&text, &size);
+	if (!maker->out)
+		return NULL;
+	fputs(config, maker->out);
+	good = section(maker, "reference-pages", reference(LOAM_ROLE_BIT(LOAM_ROLE_PAGES)), NULL, 1, "");
+	fclose(maker->out);
+	free(config);
+	if (good)
+		return text;
+	free(text);
+	return NULL;
+}
+
 /* ---- in the process that looks ---- */
 
 static uint64_t claims_of(const struct suite *suite)
@@ -199,6 +219,13 @@ static unsigned choose_lowers(struct maker *maker, const char **chosen)
 	return n;
 }
 
+/* Roles whose instances map frames at addresses of theirs. */
+static bool maps_frames(const struct loam_plugin *desc)
+{
+	return roles_of(desc) &
+	       (LOAM_ROLE_BIT(LOAM_ROLE_VMAP) | LOAM_ROLE_BIT(LOAM_ROLE_KMAP) | LOAM_ROLE_BIT(LOAM_ROLE_PERCPU));
+}
+
 static const char *alone(const struct loam_plugin *desc)
 {
 	if (desc->flags & LOAM_PLUGIN_FOREIGN)
@@ -227,7 +254,10 @@ static bool make_plugin(struct maker *maker, const char *lower, struct subject *
 		return false;
 	s->instance = "subject";
 	s->variant = (char *)lower;
+	s->memfd = maps_frames(&plugin->desc);
 	s->config = wiring(maker, "subject", lower, "");
+	if (s->memfd && s->config && !strstr(s->config, "[reference-pages]"))
+		s->config = with_frames(maker, s->config);
 	s->why_no_twin = no_twin(maker, plugin, lower);
 	if (s->config && !s->why_no_twin)
 		s->twin = wiring(maker, "twin", lower, "-twin");
@@ -251,6 +281,14 @@ static bool make_instance(struct maker *maker, const char *what, struct subject 
 	}
 	if (config && !maker->diag.count && !found)
 		loam__diag_add(&maker->diag, path, 0, "there is no section [%s]", hash + 1);
+	if (found && loam__section_entry(found, "plugin")) {
+		struct loam__plugin *plugin =
+			loam__plugin_load(loam__section_entry(found, "plugin")->value, path, 0, &maker->diag);
+
+		s->memfd = plugin && maps_frames(&plugin->desc);
+		if (plugin)
+			loam__plugin_put(plugin);
+	}
 	s->instance = strdup(hash + 1);
 	s->why_no_twin = "judged in the configuration as it is";
 	s->config = maker->diag.count ? NULL : loam__config_print(config);
