@@ -43,6 +43,31 @@ pages() {
 	serves -o watch.plugin=stats -o watch.lower=frames -o objects.pages=watch
 }
 objects() { project objects mine; run 0 "$LOAM" run mine.conf; out_has "no leaks"; }
+# kernel_code ROLE SECTION "PLUGIN..." [ARGUMENT]...: a machine with it, alone and with the kernel code of the project, and the same
+# on other plugins.
+kernel_code() {
+	local role=$1 section=$2 plugins=$3 sanitizer=
+	shift 3
+	project "$role" mine
+	run 0 "$LOAM" run mine.conf; out_has "no leaks"
+	case ${LOAM_SANITIZER:-no} in no) ;; *) sanitizer=-fsanitize=$LOAM_SANITIZER ;; esac
+	# shellcheck disable=SC2046,SC2086
+	$cc -g -Wall -Wextra -Werror $sanitizer -shared -fPIC $(pkg-config --cflags loam-kernel) use-mine.c -o use-mine.so \
+		$(pkg-config --libs loam-kernel)
+	for plugin in ./mine.so $plugins; do
+		run 0 "$LOAM" run mine.conf -o "$section.plugin=$plugin" -o kernel.track=on ./use-mine.so "$@"
+		out_has "no leaks"
+		! grep -E 'BUG|WARNING|not ok' err || fail "$plugin: the kernel complains"
+	done
+}
+boot() { kernel_code boot early "memblock bump" pages=64; }
+pool() { kernel_code pool pools "mempool ring" count=10; }
+percpu() {
+	kernel_code percpu units "percpu percpu-flat" threads=12; err_has "2400000 hits of 12 threads"
+	run 0 "$LOAM" run mine.conf -o machine.cpus=1 ./use-mine.so
+}
+vmap() { kernel_code vmap areas "vmalloc vmap-flat" mib=9; err_has "written there"; }
+kmap() { kernel_code kmap slots kmap count=1000; err_has "1000 pages, 1000 of them of high memory, 1000 have"; }
 filter() {
 	project filter mine heap
 	serves; serves -o front.lower=frames -o objects.pages=front -o malloc.heap=objects
@@ -50,16 +75,18 @@ filter() {
 	"$LOAM" exec --summary=summary mine.conf -o front.limit=10 -- ls / 2>/dev/null || true
 	! grep -q 'refused 0 ' summary || { cat summary; fail "the limit refuses nothing"; }
 }
-# Each project as it is keeps the contract.
+# Each project as it is keeps the contract; with the thread sanitizer, which is slow, that of threads.
+tests=
+case ${LOAM_SANITIZER:-no} in thread) tests="--filter '*thread*,*beside*'" ;; esac
 passes() {
 	[ -x "$builddir/tests/conformance/loam-conform" ] || { echo "   (built without Check: no conformance runner)"; return 0; }
 	run 0 "$LOAM" new "$1" mine
-	build mine check CONFORM="--time quick"
+	build mine check CONFORM="--time quick $tests"
 }
 every_role_has_a_test() {
-	"$LOAM" new --list >roles
-	[ "$(tr '\n' ' ' <roles)" = "filter heap objects pages " ] || fail "roles: $(cat roles)"
-	for role in $(cat roles); do
+	[ -n "$roles" ] || fail "no roles"
+	for role in $roles; do
+		declare -F "$role" >/dev/null || fail "no test of $role"
 		for file in "$srcdir"/templates/{common,$role}/*; do
 			grep -q "${file#"$srcdir"/}" "$srcdir/templates/templates.am" || fail "$file is not installed"
 		done
@@ -91,9 +118,9 @@ usage() {
 	run 2 "$LOAM" new heap; err_lines 1
 	run 2 "$LOAM" new heap a b c; err_lines 1
 	run 2 "$LOAM" new --lost; err_has "unknown option '--lost'"; err_lines 1
-	run 2 "$LOAM" new heep mine; err_has "no role 'heep'"; err_has "did you mean 'heap'?"; err_has "there are filter, heap"; err_lines 1
+	run 2 "$LOAM" new heep mine; err_has "no role 'heep'"; err_has "did you mean 'heap'?"; err_has "there are boot, filter, heap"; err_lines 1
 	run 2 "$LOAM" new common mine; err_has "no role 'common'"
-	run 2 "$LOAM" new pool mine; err_has "role 'pool' yet"; err_has "there are filter, heap"; err_lines 1
+	run 2 "$LOAM" new dma mine; err_has "role 'dma' yet"; err_has "there are boot, filter, heap"; err_lines 1
 	for name in "" "a b" a/b ../a a.so -x é a2345678901234567890123456789012; do
 		run 2 "$LOAM" new heap -- "$name"; err_has "'$name' is no name of a plugin"; err_lines 1
 	done
@@ -124,14 +151,15 @@ leaves_nothing() {
 	[ ! -e mine ] || fail "a folder was left"
 }
 a_role_more_is_a_folder_more() {
-	cp -r "$srcdir/templates" t; chmod -R u+w t; cp -r t/heap t/pool
-	LOAM_TEMPLATES=$PWD/t run 0 "$LOAM" new --list; out_has pool
-	LOAM_TEMPLATES=$PWD/t run 0 "$LOAM" new pool mine; [ -f mine/mine.c ] || fail "no mine.c"
+	cp -r "$srcdir/templates" t; chmod -R u+w t; cp -r t/heap t/dma
+	LOAM_TEMPLATES=$PWD/t run 0 "$LOAM" new --list; out_has dma
+	LOAM_TEMPLATES=$PWD/t run 0 "$LOAM" new dma mine; [ -f mine/mine.c ] || fail "no mine.c"
 }
 
+roles=$("$LOAM" new --list)
 try every-role-has-a-test every_role_has_a_test
-for role in heap pages objects filter; do try $role $role; done
-for role in heap pages objects filter; do try $role-passes passes $role; done
+for role in $roles; do try "$role" "$role"; done
+for role in $roles; do try "$role-passes" passes "$role"; done
 try odd-names odd_names
 try another-folder another_folder
 try installs installs
