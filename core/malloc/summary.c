@@ -8,13 +8,17 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int summary_fd = -1;
 static bool summary_json;
 
+#define LOOKS 50 /* at most, a millisecond apart, while other threads are at work */
+
 /** All the numbers, taken while the machine stands still. */
 struct numbers {
+	bool tell; /* defects, as they are found */
 	struct account account;
 	struct loam_stat heap;
 	struct loam__large_stat large;
@@ -57,15 +61,17 @@ static void count_defect(void *arg, const char *text)
 	struct numbers *numbers = arg;
 
 	numbers->defects++;
-	loam__log(LOAM_LOG_ERROR, "defect: %s", text);
+	if (numbers->tell)
+		loam__log(LOAM_LOG_ERROR, "defect: %s", text);
 }
 
-static void take_numbers(struct numbers *numbers)
+static void take_numbers(struct numbers *numbers, bool tell)
 {
 	struct loam_self *heap = loam__face.graph->heap;
 	int walked = -ENOTSUP;
 
 	memset(numbers, 0, sizeof(*numbers));
+	numbers->tell = tell;
 	numbers->threads = loam__area_threads();
 	loam__quiesce();
 	loam__face_counts_sum(&numbers->allocs, &numbers->frees);
@@ -93,6 +99,21 @@ static void take_numbers(struct numbers *numbers)
 static bool consistent(const struct numbers *numbers)
 {
 	return numbers->allocs - numbers->frees == numbers->walked + numbers->large.blocks && !numbers->defects;
+}
+
+/*
+ * What takes no lock does not stand still: another thread may be in the middle of a call, or begin one. It is soon out of it, so what
+ * does not agree is looked at again, as long as there are others; what is wrong stays so, and is told.
+ */
+static void settle_numbers(struct numbers *numbers)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	take_numbers(numbers, loam__area_threads() < 2);
+	for (unsigned looks = 1; looks < LOOKS && !consistent(numbers) && numbers->threads > 1; looks++) {
+		nanosleep(&moment, NULL);
+		take_numbers(numbers, looks == LOOKS - 1 || loam__area_threads() < 2);
+	}
 }
 
 /* A foreign heap may not know what it holds. */
@@ -217,7 +238,7 @@ static void at_exit(void)
 
 	if (summary_fd < 0 || !loam__machine.up)
 		return;
-	take_numbers(&numbers);
+	settle_numbers(&numbers);
 	if (summary_json)
 		put_json(summary_fd, &numbers);
 	else

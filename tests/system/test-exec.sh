@@ -109,12 +109,46 @@ constructors_and_dlopen() {
 	g++ -shared -fPIC lib.cc -o lib.so && gcc main.c -o main -ldl || return 1
 	run 0 "$LOAM" exec --summary -- ./main; out_has 1000; err_has "consistent        yes"
 }
+# Threads that are inside a call, counted and not done or the other way round, while the summary is taken.
+summary_beside_threads() {
+	cat >busy.c <<-'END'
+	#include <pthread.h>
+	#include <stdlib.h>
+	#include <unistd.h>
+	static void *busy(void *arg)
+	{
+		unsigned n = 1, calls = 0;
+		for (;;) {
+			void *volatile p = malloc(1 + (n = n * 1103515245 + 12345) % 2000);
+			free(p);
+			if (++calls % 16 == 0)
+				usleep(2000);
+		}
+		return arg;
+	}
+	int main(void)
+	{
+		pthread_t t;
+		for (int i = 0; i < 3; i++)
+			pthread_create(&t, NULL, busy, NULL);
+		usleep(20000);
+		exit(0);
+	}
+	END
+	printf '[machine]\nbacking = anon\n[frames]\nplugin = buddy\n[objects]\nplugin = slub\npages = frames\n[front]\nplugin = magazine\nlower = objects\n[malloc]\nheap = front\n' >busy.conf
+	gcc -O1 busy.c -o busy -pthread
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		run 0 "$LOAM" exec --summary=summary busy.conf -- ./busy
+		grep -q 'consistent *yes' summary || { cat summary; fail "not consistent"; return 1; }
+	done
+}
 try status-and-output status_and_output
 try usage usage
 try refusals refusals
 try static-programs static_programs
 try summary summary
 try summary-changes-nothing summary_changes_nothing
+try summary-beside-threads summary_beside_threads
 try footprint-of-a-foreign-heap footprint_of_a_foreign_heap
 try preload-by-hand preload_by_hand
 try closed-streams closed_streams
