@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * format.c: the kernel's printf: no floats, and what only it has behind %p (the names of addresses, errors, flags). It needs
- * no more stack than the C library's does registers, and calls nothing of it.
+ * little stack, and leaves the C library's printf alone; names of addresses are looked up on the thread's own stack.
  */
 #include "kernel.h"
 
@@ -147,8 +147,10 @@ static int put_pointer(struct out *out, struct spec *spec, const char *more, voi
 		va_list args;
 
 		va_copy(args, *inner->va);
-		if (out->n < out->size)
-			out->n += (size_t)kernel_vsnprintf(out->buf + out->n, out->size - out->n, inner->fmt, args);
+		/* Beyond the end it is only counted. */
+		out->n += (size_t)(out->n < out->size
+					   ? kernel_vsnprintf(out->buf + out->n, out->size - out->n, inner->fmt, args)
+					   : kernel_vsnprintf(NULL, 0, inner->fmt, args));
 		va_end(args);
 		return 1;
 	}
@@ -237,6 +239,16 @@ static uint64_t read_value(const struct spec *spec, bool is_signed, va_list *arg
 	}
 }
 
+/* A byte of 0 is one too. */
+static void put_char(struct out *out, const struct spec *spec, char c)
+{
+	if (!spec->left)
+		put_many(out, ' ', spec->width - 1);
+	put(out, c);
+	if (spec->left)
+		put_many(out, ' ', spec->width - 1);
+}
+
 static void put_signed(struct out *out, const struct spec *spec, va_list *args)
 {
 	int64_t value = (int64_t)read_value(spec, true, args);
@@ -247,9 +259,6 @@ static void put_signed(struct out *out, const struct spec *spec, va_list *args)
 /* The conversion at @fmt, behind its flags. Returns what comes after it. */
 static const char *convert(struct out *out, struct spec *spec, const char *fmt, va_list *args)
 {
-	struct spec one = { .width = spec->width, .left = spec->left, .precision = 1 };
-	char letter[2] = "";
-
 	switch (*fmt) {
 	case 'd':
 	case 'i':
@@ -269,8 +278,7 @@ static const char *convert(struct out *out, struct spec *spec, const char *fmt, 
 		put_number(out, spec, read_value(spec, false, args), 8, false);
 		return fmt + 1;
 	case 'c':
-		letter[0] = (char)va_arg(*args, int);
-		put_text(out, &one, letter);
+		put_char(out, spec, (char)va_arg(*args, int));
 		return fmt + 1;
 	case 's':
 		put_text(out, spec, va_arg(*args, const char *));

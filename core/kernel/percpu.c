@@ -20,7 +20,7 @@
 
 /*
  * From the units to their base, which is nowhere in user space. The thread sanitizer allows addresses in the last 1.5 TiB alone, of which
- * the lowest that the system gives is 0.5 TiB above the start: there the base is an address as others.
+ * the lowest that the system gives is some 0.5 TiB above the start: there the base is an address as others.
  */
 #ifdef __SANITIZE_THREAD__
 #define FAR ((uintptr_t)1 << 38)

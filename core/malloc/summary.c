@@ -16,7 +16,7 @@ static bool summary_json;
 
 #define LOOKS 50 /* at most, a millisecond apart, while other threads are at work */
 
-/** All the numbers, taken while the machine stands still. */
+/** All the numbers, taken while the machine stands as still as other threads let it. */
 struct numbers {
 	bool tell; /* defects, as they are found */
 	struct account account;

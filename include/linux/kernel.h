@@ -14,6 +14,8 @@
 #include <linux/sched.h>
 #include <linux/types.h>
 
+#include <limits.h>
+
 LOAM_BEGIN_DECLS
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

@@ -40,6 +40,7 @@ static inline int PageHighMem(const struct page *page)
 {
 	return !loam_page_ptr(&loam_kernel_map, page);
 }
+/** Frames that the page allocator has, and those that are free now. Any context. */
 unsigned long totalram_pages(void);
 unsigned long nr_free_pages(void);
 
@@ -54,6 +55,7 @@ void *kvmalloc_node(size_t size, gfp_t gfp, int node);
 void *kvzalloc(size_t size, gfp_t gfp);
 void *kvmalloc_array(size_t n, size_t size, gfp_t gfp);
 void *kvcalloc(size_t n, size_t size, gfp_t gfp);
+/** What kvmalloc, kmalloc or vmalloc gave; NULL is ignored. May sleep. */
 void kvfree(const void *addr);
 
 LOAM_END_DECLS

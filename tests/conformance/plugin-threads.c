@@ -22,7 +22,10 @@ static unsigned numbers_of(unsigned index)
 	return (index + 1) * 1000000;
 }
 
-/* How many blocks a test of several threads takes. A sanitizer sees what is unordered whether threads meet or not. */
+/*
+ * How many blocks a test of several threads takes. Fewer under a sanitizer, which is many times as slow: races are the thread
+ * sanitizer's to see, and it sees what is unordered whether threads meet or not.
+ */
 static unsigned many(void)
 {
 	unsigned n = job.suite->slow ? effort(1500) : work(effort(subject->lower ? 15000 : 40000));

@@ -120,20 +120,22 @@ static void any_frames_will_do(void)
 	vmap_end();
 }
 
+static void come_or_go(struct area *area, size_t pages)
+{
+	if (area->pub)
+		vmap_area_give(area);
+	else
+		vmap_area_take(area, rng_size(&test_rng, pages), PAGE, true);
+}
+
 /* Many at once, of sizes that leave holes: the model finds those that meet. */
 static void areas_are_apart(void)
 {
 	struct area areas[100] = { 0 };
 
 	vmap_small_up(150);
-	for (unsigned i = 0; i < effort(1500); i++) {
-		struct area *area = &areas[rng_below(&test_rng, LOAM_LEN(areas))];
-
-		if (area->pub)
-			vmap_area_give(area);
-		else
-			vmap_area_take(area, rng_size(&test_rng, 9), PAGE, true);
-	}
+	for (unsigned i = 0; i < effort(1500); i++)
+		come_or_go(&areas[rng_below(&test_rng, LOAM_LEN(areas))], 9);
 	vmap_areas_give(areas, LOAM_LEN(areas));
 	vmap_small_down();
 }
@@ -253,12 +255,7 @@ static void find_answers_for_all_addresses(void)
 	vmap_small_up(150);
 	vmap_range(&start, &end);
 	for (unsigned i = 0; i < effort(60); i++) {
-		struct area *area = &areas[rng_below(&test_rng, LOAM_LEN(areas))];
-
-		if (area->pub)
-			vmap_area_give(area);
-		else
-			vmap_area_take(area, rng_size(&test_rng, 20), PAGE, true);
+		come_or_go(&areas[rng_below(&test_rng, LOAM_LEN(areas))], 20);
 		vmap_look_range("VMAP-23", false);
 		kept("VMAP-23",
 		     !vmap_find(start - 1) && !vmap_find(end) && !vmap_find(NULL) && !vmap_find(&local) &&
@@ -276,12 +273,7 @@ static void counters_agree(void)
 
 	vmap_begin();
 	for (unsigned i = 0; i < effort(60); i++) {
-		struct area *area = &areas[rng_below(&test_rng, LOAM_LEN(areas))];
-
-		if (area->pub)
-			vmap_area_give(area);
-		else
-			vmap_area_take(area, rng_size(&test_rng, 20), PAGE, true);
+		come_or_go(&areas[rng_below(&test_rng, LOAM_LEN(areas))], 20);
 		vmap_look_counters();
 	}
 	vmap_areas_give(areas, LOAM_LEN(areas));

@@ -192,7 +192,7 @@ mistakes_are_told() {
 	run 1 "$LOAM" run k.conf "$modules/percpu.so"
 	err_has "its per-CPU variables need an instance for [kernel] percpu"
 }
-for name in pages early kmalloc vmalloc cache mempool percpu highmem reclaim demo; do
+for name in pages early kmalloc format vmalloc cache mempool percpu highmem reclaim demo; do
 	try "$name" on_each_allocator "$name"
 done
 try contexts_are_reported contexts_are_reported
